@@ -1,0 +1,1 @@
+"""Ingest, record, billing and pages."""
