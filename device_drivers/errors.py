@@ -34,5 +34,27 @@ class ProtocolError(DeviceDriverError):
     """A device broke the order of a procedure (for example: a record-access answer nobody asked for)."""
 
 
-class UnsupportedFeature(DeviceDriverError):
+class UnsupportedFeature(DeviceDriverError):  # noqa: N818 -- the word of the architecture, in use
     """A device answered that it cannot do what a session needs."""
+
+
+class LinkError(DeviceDriverError):
+    """The radio link failed under a session. Raised by the gateway's `Link`, classified there by remedy."""
+
+
+class LinkClosedError(LinkError):
+    """The device is gone: it hung up, left the range, or the adapter dropped it."""
+
+
+class AttError(LinkError):
+    """The device refused a read, a write or a subscription.
+
+    `code` is the ATT error code (Bluetooth Core, Vol 3 Part F 3.4.1.1): 0x05 and 0x0F ask for pairing, 0xFD says that
+    a client characteristic configuration is missing, 0xFE that a procedure is already running.
+    """
+
+    def __init__(self, message: str, *, characteristic: str, code: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.characteristic = characteristic
+        self.code = code
