@@ -11,10 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from psycopg.rows import class_row
-
-from server.db.pool import Connection
-from server.db.returning import returned
+from server.db.pool import AsyncConnection
+from server.db.rows import many, one, value
 
 CONFIG_CHANNEL: Final = "vw_gateway_config"
 
@@ -53,15 +51,17 @@ class GatewayState:
     config_published_at: datetime | None
 
 
-def insert_gateway(conn: Connection, *, practice_id: str, gateway_id: str, label: str, created_at: datetime) -> None:
-    conn.execute(
+async def insert_gateway(
+    conn: AsyncConnection, *, practice_id: str, gateway_id: str, label: str, created_at: datetime
+) -> None:
+    await conn.execute(
         "INSERT INTO gateway (id, practice_id, label, created_at) VALUES (%s, %s, %s, %s)",
         (gateway_id, practice_id, label, created_at),
     )
 
 
-def insert_device(
-    conn: Connection,
+async def insert_device(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     device_id: str,
@@ -74,7 +74,7 @@ def insert_device(
     fda_defined: bool,
     created_at: datetime,
 ) -> None:
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO device
             (id, practice_id, gateway_id, kind, model, address, local_name, passkey, fda_defined, created_at)
@@ -84,8 +84,8 @@ def insert_device(
     )
 
 
-def assign(
-    conn: Connection,
+async def assign(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     device_id: str,
@@ -96,45 +96,48 @@ def assign(
 ) -> str:
     """Give a device to a patient from an instant on. Raises `ExclusionViolation` (device_assignment_one_patient) when
     somebody else has it then."""
-    cursor = conn.execute(
-        """
+    assignment_id = str(
+        await value(
+            conn,
+            """
         INSERT INTO device_assignment (practice_id, device_id, user_slot, patient_id, valid, recorded_at)
         VALUES (%s, %s, %s, %s, tstzrange(%s, NULL, '[)'), %s)
         RETURNING id
         """,
-        (practice_id, device_id, user_slot, patient_id, from_at, recorded_at),
+            (practice_id, device_id, user_slot, patient_id, from_at, recorded_at),
+        )
     )
-    assignment_id = str(returned(cursor))
-    bump_config_of_device(conn, device_id, at=recorded_at)
+    await bump_config_of_device(conn, device_id, at=recorded_at)
     return assignment_id
 
 
-def end_assignment(conn: Connection, assignment_id: str, *, at: datetime) -> bool:
+async def end_assignment(conn: AsyncConnection, assignment_id: str, *, at: datetime) -> bool:
     """The device stops belonging to the patient at `at`. False when there is no such running assignment."""
-    row = conn.execute(
+    cursor = await conn.execute(
         """
         UPDATE device_assignment SET valid = tstzrange(lower(valid), %(at)s, '[)')
         WHERE id = %(id)s AND practice_id = current_practice() AND upper_inf(valid) AND lower(valid) < %(at)s
         RETURNING device_id
         """,
         {"at": at, "id": assignment_id},
-    ).fetchone()
+    )
+    row = await cursor.fetchone()
     if row is None:
         return False
-    bump_config_of_device(conn, str(row[0]), at=at)
+    await bump_config_of_device(conn, str(row[0]), at=at)
     return True
 
 
-def bump_config_of_device(conn: Connection, device_id: str, *, at: datetime) -> None:
+async def bump_config_of_device(conn: AsyncConnection, device_id: str, *, at: datetime) -> None:
     """A new version of the configuration of the gateway that lists this device, and a call to publish it."""
-    row = conn.execute("SELECT gateway_id FROM device WHERE id = %s", (device_id,)).fetchone()
+    row = await (await conn.execute("SELECT gateway_id FROM device WHERE id = %s", (device_id,))).fetchone()
     if row is not None and row[0] is not None:
-        bump_config(conn, str(row[0]), at=at)
+        await bump_config(conn, str(row[0]), at=at)
 
 
-def bump_config(conn: Connection, gateway_id: str, *, at: datetime) -> None:
+async def bump_config(conn: AsyncConnection, gateway_id: str, *, at: datetime) -> None:
     """Raise the version; the publisher sends what has a version it did not publish yet."""
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO gateway_config (gateway_id, practice_id, version, changed_at)
         SELECT id, practice_id, 1, %(at)s FROM gateway WHERE id = %(gateway)s
@@ -143,7 +146,7 @@ def bump_config(conn: Connection, gateway_id: str, *, at: datetime) -> None:
         """,
         {"at": at, "gateway": gateway_id},
     )
-    conn.execute("SELECT pg_notify(%s, %s)", (CONFIG_CHANNEL, gateway_id))
+    await conn.execute("SELECT pg_notify(%s, %s)", (CONFIG_CHANNEL, gateway_id))
 
 
 _DEVICE = """
@@ -156,27 +159,25 @@ _DEVICE = """
 """
 
 
-def devices(conn: Connection) -> list[Device]:
+async def devices(conn: AsyncConnection) -> list[Device]:
     """Every device of the practice with its running assignment, if it has one."""
-    with conn.cursor(row_factory=class_row(Device)) as cursor:
-        return cursor.execute(_DEVICE + " ORDER BY d.id, a.id").fetchall()
+    return await many(conn, Device, _DEVICE + " ORDER BY d.id, a.id")
 
 
-def device(conn: Connection, device_id: str) -> Device | None:
-    with conn.cursor(row_factory=class_row(Device)) as cursor:
-        return cursor.execute(_DEVICE + " AND d.id = %s ORDER BY a.id LIMIT 1", (device_id,)).fetchone()
+async def device(conn: AsyncConnection, device_id: str) -> Device | None:
+    return await one(conn, Device, _DEVICE + " AND d.id = %s ORDER BY a.id LIMIT 1", (device_id,))
 
 
-def devices_of_patient(conn: Connection, patient_id: str) -> list[Device]:
-    with conn.cursor(row_factory=class_row(Device)) as cursor:
-        return cursor.execute(_DEVICE + " AND a.patient_id = %s ORDER BY d.id", (patient_id,)).fetchall()
+async def devices_of_patient(conn: AsyncConnection, patient_id: str) -> list[Device]:
+    return await many(conn, Device, _DEVICE + " AND a.patient_id = %s ORDER BY d.id", (patient_id,))
 
 
-def gateways(conn: Connection) -> list[GatewayState]:
+async def gateways(conn: AsyncConnection) -> list[GatewayState]:
     """Every gateway of the practice: never heard first, then the longest silent."""
-    with conn.cursor(row_factory=class_row(GatewayState)) as cursor:
-        return cursor.execute(
-            """
+    return await many(
+        conn,
+        GatewayState,
+        """
             SELECT g.id, g.label, s.state, s.heard_at, s.outbox_depth, s.oldest_pending_at, s.software,
                    coalesce(s.devices, '[]'::jsonb) AS devices,
                    c.version AS config_version, c.changed_at AS config_changed_at, c.published_at AS config_published_at
@@ -185,8 +186,8 @@ def gateways(conn: Connection) -> list[GatewayState]:
             LEFT JOIN gateway_config c ON c.gateway_id = g.id
             WHERE g.practice_id = current_practice() AND g.revoked_at IS NULL
             ORDER BY s.heard_at NULLS FIRST, g.id
-            """
-        ).fetchall()
+            """,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from server.db.pool import Connection
-from server.db.returning import returned
+from server.db.pool import AsyncConnection
+from server.db.rows import changed, many, value
 
 # What a patient must be told before consent counts (42 CFR 410.26 practice; order as they are read to the patient).
 CONSENT_STATEMENTS: Final = ("availability", "cost-sharing", "one-practitioner", "right-to-stop")
@@ -71,8 +70,17 @@ class Practitioner:
     credential: str
 
 
-def insert_enrollment(
-    conn: Connection,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """A patient and the programs of a span of days."""
+
+    patient_id: str
+    name: str
+    programs: list[str]
+
+
+async def insert_enrollment(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     patient_id: str,
@@ -86,7 +94,7 @@ def insert_enrollment(
     setup_on: date | None = None,
 ) -> None:
     """Raises `ExclusionViolation` (enrollment_once) when the patient is in this program with this practitioner then."""
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO enrollment
             (practice_id, patient_id, program, practitioner_id, from_on, episode, ordered_on, diagnosis, setup_on,
@@ -108,25 +116,24 @@ def insert_enrollment(
     )
 
 
-def end_enrollment(conn: Connection, enrollment_id: str, *, to_on: date, end_reason: str) -> bool:
+async def end_enrollment(conn: AsyncConnection, enrollment_id: str, *, to_on: date, end_reason: str) -> bool:
     """The last day of an episode and why it ended. False when there is no such running episode in the practice."""
-    return (
-        conn.execute(
-            """
+    return await changed(
+        conn,
+        """
             UPDATE enrollment SET to_on = %s, end_reason = %s
             WHERE id = %s AND practice_id = current_practice() AND to_on IS NULL
             """,
-            (to_on, end_reason, enrollment_id),
-        ).rowcount
-        == 1
+        (to_on, end_reason, enrollment_id),
     )
 
 
-def enrollments(conn: Connection, patient_id: str) -> list[Enrollment]:
+async def enrollments(conn: AsyncConnection, patient_id: str) -> list[Enrollment]:
     """Every episode of a patient, running ones first."""
-    with conn.cursor(row_factory=class_row(Enrollment)) as cursor:
-        return cursor.execute(
-            """
+    return await many(
+        conn,
+        Enrollment,
+        """
             SELECT e.id, e.program, e.practitioner_id, d.name AS practitioner_name, e.from_on, e.to_on, e.end_reason,
                    e.ordered_on, e.diagnosis, e.setup_on
             FROM enrollment e
@@ -134,15 +141,17 @@ def enrollments(conn: Connection, patient_id: str) -> list[Enrollment]:
             WHERE e.patient_id = %s AND e.practice_id = current_practice()
             ORDER BY e.to_on NULLS FIRST, e.program, e.from_on DESC
             """,
-            (patient_id,),
-        ).fetchall()
+        (patient_id,),
+    )
 
 
-def enrolled_patients(conn: Connection, *, first: date, last: date) -> list[tuple[str, str, list[str]]]:
-    """(patient id, name, programs) of everybody who was enrolled on any day from `first` to `last`, by name."""
-    return conn.execute(
+async def enrolled_patients(conn: AsyncConnection, *, first: date, last: date) -> list[Enrolled]:
+    """Everybody who was in a program on any day from `first` to `last`, by name."""
+    return await many(
+        conn,
+        Enrolled,
         """
-        SELECT p.id, p.name, array_agg(DISTINCT e.program ORDER BY e.program)
+        SELECT p.id AS patient_id, p.name, array_agg(DISTINCT e.program ORDER BY e.program) AS programs
         FROM enrollment e
         JOIN patient p ON p.id = e.patient_id
         WHERE e.practice_id = current_practice()
@@ -151,11 +160,11 @@ def enrolled_patients(conn: Connection, *, first: date, last: date) -> list[tupl
         ORDER BY p.name, p.id
         """,
         (first, last),
-    ).fetchall()
+    )
 
 
-def insert_consent(
-    conn: Connection,
+async def insert_consent(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     patient_id: str,
@@ -168,7 +177,7 @@ def insert_consent(
     recorded_by: str | None,
     recorded_at: datetime,
 ) -> None:
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO consent
             (practice_id, patient_id, program, practitioner_id, granted_at, form, statements, language, recorded_by,
@@ -190,35 +199,34 @@ def insert_consent(
     )
 
 
-def revoke_consent(conn: Connection, consent_id: str, *, revoked_at: datetime) -> bool:
+async def revoke_consent(conn: AsyncConnection, consent_id: str, *, revoked_at: datetime) -> bool:
     """False when the practice has no such consent or it was withdrawn already."""
-    return (
-        conn.execute(
-            """
+    return await changed(
+        conn,
+        """
             UPDATE consent SET revoked_at = %s
             WHERE id = %s AND practice_id = current_practice() AND revoked_at IS NULL AND granted_at <= %s
             """,
-            (revoked_at, consent_id, revoked_at),
-        ).rowcount
-        == 1
+        (revoked_at, consent_id, revoked_at),
     )
 
 
-def consents(conn: Connection, patient_id: str) -> list[Consent]:
+async def consents(conn: AsyncConnection, patient_id: str) -> list[Consent]:
     """Newest first."""
-    with conn.cursor(row_factory=class_row(Consent)) as cursor:
-        return cursor.execute(
-            """
+    return await many(
+        conn,
+        Consent,
+        """
             SELECT id, program, practitioner_id, granted_at, revoked_at, form, statements, language FROM consent
             WHERE patient_id = %s AND practice_id = current_practice()
             ORDER BY granted_at DESC, id
             """,
-            (patient_id,),
-        ).fetchall()
+        (patient_id,),
+    )
 
 
-def insert_care_plan(
-    conn: Connection,
+async def insert_care_plan(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     patient_id: str,
@@ -229,8 +237,10 @@ def insert_care_plan(
     approved_by: str | None = None,
 ) -> int:
     """The next version of a patient's plan. Returns its number."""
-    cursor = conn.execute(
-        """
+    return int(
+        await value(
+            conn,
+            """
         INSERT INTO care_plan
             (practice_id, patient_id, program, version, content, recorded_at, approved_at, approved_by)
         SELECT %(practice)s, %(patient)s, %(program)s, coalesce(max(version), 0) + 1, %(content)s, %(recorded_at)s,
@@ -238,48 +248,49 @@ def insert_care_plan(
         FROM care_plan WHERE patient_id = %(patient)s AND program = %(program)s
         RETURNING version
         """,
-        {
-            "practice": practice_id,
-            "patient": patient_id,
-            "program": program,
-            "content": Jsonb(content),
-            "recorded_at": recorded_at,
-            "approved_at": approved_at,
-            "approved_by": approved_by,
-        },
+            {
+                "practice": practice_id,
+                "patient": patient_id,
+                "program": program,
+                "content": Jsonb(content),
+                "recorded_at": recorded_at,
+                "approved_at": approved_at,
+                "approved_by": approved_by,
+            },
+        )
     )
-    return int(returned(cursor))
 
 
-def approve_care_plan(conn: Connection, care_plan_id: str, *, approved_at: datetime, approved_by: str) -> bool:
+async def approve_care_plan(
+    conn: AsyncConnection, care_plan_id: str, *, approved_at: datetime, approved_by: str
+) -> bool:
     """False when the practice has no such plan or it was approved already."""
-    return (
-        conn.execute(
-            """
+    return await changed(
+        conn,
+        """
             UPDATE care_plan SET approved_at = %s, approved_by = %s
             WHERE id = %s AND practice_id = current_practice() AND approved_at IS NULL
             """,
-            (approved_at, approved_by, care_plan_id),
-        ).rowcount
-        == 1
+        (approved_at, approved_by, care_plan_id),
     )
 
 
-def care_plans(conn: Connection, patient_id: str) -> list[CarePlan]:
+async def care_plans(conn: AsyncConnection, patient_id: str) -> list[CarePlan]:
     """Newest version first."""
-    with conn.cursor(row_factory=class_row(CarePlan)) as cursor:
-        return cursor.execute(
-            """
+    return await many(
+        conn,
+        CarePlan,
+        """
             SELECT id, program, version, content, approved_at, approved_by FROM care_plan
             WHERE patient_id = %s AND practice_id = current_practice()
             ORDER BY program, version DESC
             """,
-            (patient_id,),
-        ).fetchall()
+        (patient_id,),
+    )
 
 
-def insert_visit(
-    conn: Connection,
+async def insert_visit(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     patient_id: str,
@@ -289,7 +300,7 @@ def insert_visit(
     discussed: tuple[str, ...],
     recorded_at: datetime,
 ) -> None:
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO visit (practice_id, patient_id, kind, practitioner_id, at, discussed, recorded_at)
         VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -298,10 +309,11 @@ def insert_visit(
     )
 
 
-def practitioners(conn: Connection) -> list[Practitioner]:
-    with conn.cursor(row_factory=class_row(Practitioner)) as cursor:
-        return cursor.execute(
-            """
+async def practitioners(conn: AsyncConnection) -> list[Practitioner]:
+    return await many(
+        conn,
+        Practitioner,
+        """
             SELECT id, name, credential FROM practitioner WHERE practice_id = current_practice() ORDER BY name, id
-            """
-        ).fetchall()
+            """,
+    )

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from server.db.pool import Connection
-from server.db.returning import returned
+from server.db.pool import AsyncConnection
+from server.db.rows import changed, many, one, value
 
 PAGE_LIMIT = 200
 
@@ -53,8 +52,8 @@ class MedicationChange:
     description: str
 
 
-def insert_patient(
-    conn: Connection,
+async def insert_patient(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     name: str,
@@ -70,27 +69,29 @@ def insert_patient(
     patient_id: str | None = None,
 ) -> str:
     """A new patient and the zone that decides to which calendar day a reading belongs. Returns the id."""
-    cursor = conn.execute(
-        """
+    new_id = str(
+        await value(
+            conn,
+            """
         INSERT INTO patient (id, practice_id, name, birth_on, sex, phone, language, established_on, goal, alert_profile)
         VALUES (coalesce(%s, new_id('pt')), %s, %s, %s, %s, %s, %s, %s, %s, %s)
         RETURNING id
         """,
-        (
-            patient_id,
-            practice_id,
-            name,
-            birth_on,
-            sex,
-            phone,
-            language,
-            established_on,
-            goal,
-            Jsonb(alert_profile or {}),
-        ),
+            (
+                patient_id,
+                practice_id,
+                name,
+                birth_on,
+                sex,
+                phone,
+                language,
+                established_on,
+                goal,
+                Jsonb(alert_profile or {}),
+            ),
+        )
     )
-    new_id = str(returned(cursor))
-    conn.execute(
+    await conn.execute(
         "INSERT INTO patient_zone (patient_id, practice_id, from_on, zone) VALUES (%s, %s, %s, %s)",
         (new_id, practice_id, zone_from, zone),
     )
@@ -108,31 +109,29 @@ _PATIENT = """
 """
 
 
-def patient(conn: Connection, patient_id: str) -> Patient | None:
+async def patient(conn: AsyncConnection, patient_id: str) -> Patient | None:
     """One patient of the transaction's practice, or None: another practice's patient does not exist here."""
-    with conn.cursor(row_factory=class_row(Patient)) as cursor:
-        return cursor.execute(
-            _PATIENT + "WHERE p.id = %s AND p.practice_id = current_practice()", (patient_id,)
-        ).fetchone()
+    return await one(conn, Patient, _PATIENT + "WHERE p.id = %s AND p.practice_id = current_practice()", (patient_id,))
 
 
-def patients(conn: Connection, *, search: str = "", limit: int = PAGE_LIMIT) -> list[Patient]:
+async def patients(conn: AsyncConnection, *, search: str = "", limit: int = PAGE_LIMIT) -> list[Patient]:
     """Patients of the transaction's practice by name; `search` matches a part of the name or the exact id."""
     pattern = "%" + search.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-    with conn.cursor(row_factory=class_row(Patient)) as cursor:
-        return cursor.execute(
-            _PATIENT
-            + """
+    return await many(
+        conn,
+        Patient,
+        _PATIENT
+        + """
             WHERE p.practice_id = current_practice() AND (p.name ILIKE %s OR p.id = %s)
             ORDER BY p.name, p.id
             LIMIT %s
             """,
-            (pattern, search, limit),
-        ).fetchall()
+        (pattern, search, limit),
+    )
 
 
-def update_patient(
-    conn: Connection,
+async def update_patient(
+    conn: AsyncConnection,
     patient_id: str,
     *,
     name: str,
@@ -142,21 +141,19 @@ def update_patient(
     goal: str | None,
 ) -> bool:
     """Correct what a person may correct about a patient. False when the practice has no such patient."""
-    return (
-        conn.execute(
-            """
+    return await changed(
+        conn,
+        """
             UPDATE patient SET name = %s, birth_on = %s, phone = %s, language = %s, goal = %s
             WHERE id = %s AND practice_id = current_practice()
             """,
-            (name, birth_on, phone, language, goal, patient_id),
-        ).rowcount
-        == 1
+        (name, birth_on, phone, language, goal, patient_id),
     )
 
 
-def set_zone(conn: Connection, patient_id: str, *, practice_id: str, from_on: date, zone: str) -> None:
+async def set_zone(conn: AsyncConnection, patient_id: str, *, practice_id: str, from_on: date, zone: str) -> None:
     """The zone a patient lives in from a date on; earlier reading days keep the zone they had."""
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO patient_zone (patient_id, practice_id, from_on, zone) VALUES (%s, %s, %s, %s)
         ON CONFLICT (patient_id, from_on) DO UPDATE SET zone = excluded.zone
@@ -165,8 +162,8 @@ def set_zone(conn: Connection, patient_id: str, *, practice_id: str, from_on: da
     )
 
 
-def insert_condition(
-    conn: Connection,
+async def insert_condition(
+    conn: AsyncConnection,
     *,
     practice_id: str,
     patient_id: str,
@@ -176,7 +173,7 @@ def insert_condition(
     attested_by: str | None,
 ) -> None:
     """A diagnosis; recording it again replaces what was attested."""
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO patient_condition (practice_id, patient_id, icd10, chronic_12_months, significant_risk, attested_by)
         VALUES (%s, %s, %s, %s, %s, %s)
@@ -189,22 +186,29 @@ def insert_condition(
     )
 
 
-def conditions(conn: Connection, patient_id: str) -> list[Condition]:
-    with conn.cursor(row_factory=class_row(Condition)) as cursor:
-        return cursor.execute(
-            """
+async def conditions(conn: AsyncConnection, patient_id: str) -> list[Condition]:
+    return await many(
+        conn,
+        Condition,
+        """
             SELECT icd10, chronic_12_months, significant_risk FROM patient_condition
             WHERE patient_id = %s AND practice_id = current_practice()
             ORDER BY icd10
             """,
-            (patient_id,),
-        ).fetchall()
+        (patient_id,),
+    )
 
 
-def insert_medication_change(
-    conn: Connection, *, practice_id: str, patient_id: str, changed_on: date, description: str, recorded_by: str | None
+async def insert_medication_change(
+    conn: AsyncConnection,
+    *,
+    practice_id: str,
+    patient_id: str,
+    changed_on: date,
+    description: str,
+    recorded_by: str | None,
 ) -> None:
-    conn.execute(
+    await conn.execute(
         """
         INSERT INTO medication_change (practice_id, patient_id, changed_on, description, recorded_by)
         VALUES (%s, %s, %s, %s, %s)
@@ -213,15 +217,16 @@ def insert_medication_change(
     )
 
 
-def medication_changes(conn: Connection, patient_id: str, *, limit: int = 20) -> list[MedicationChange]:
+async def medication_changes(conn: AsyncConnection, patient_id: str, *, limit: int = 20) -> list[MedicationChange]:
     """Newest first."""
-    with conn.cursor(row_factory=class_row(MedicationChange)) as cursor:
-        return cursor.execute(
-            """
+    return await many(
+        conn,
+        MedicationChange,
+        """
             SELECT changed_on, description FROM medication_change
             WHERE patient_id = %s AND practice_id = current_practice()
             ORDER BY changed_on DESC, id
             LIMIT %s
             """,
-            (patient_id, limit),
-        ).fetchall()
+        (patient_id, limit),
+    )

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from server.db import devices, enrollments, patients
 from server.db.pool import Connection
-from server.db.returning import returned
+from server.db.rows import returned
+from server.demo import records
 from server.demo.homes import DEMO_HOMES, DeviceSpec, HomeSpec, Work, month_home, month_work
 
 PRACTICE_ID: Final = "pr-demo"
@@ -31,6 +31,7 @@ DEMO_NPI: Final = "1234567893"
 # An initiating visit this long before the enrolment, a set-up on its first day.
 _VISIT_BEFORE: Final = timedelta(days=14)
 _ESTABLISHED_BEFORE: Final = timedelta(days=400)
+_CONSENT_STATEMENTS: Final = ("availability", "cost-sharing", "one-practitioner", "right-to-stop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,7 +233,7 @@ def _matches(hasher: PasswordHasher, stored: str, password: str) -> bool:
 def _home(conn: Connection, practice_id: str, spec: HomeSpec, *, monitored_from: date, now: datetime) -> None:
     """A patient with everything that remote monitoring and care management ask for, a gateway and its devices."""
     start = _instant(monitored_from, time(9, 0), spec.zone)
-    patients.insert_patient(
+    records.insert_patient(
         conn,
         practice_id=practice_id,
         patient_id=spec.patient_id,
@@ -248,7 +249,7 @@ def _home(conn: Connection, practice_id: str, spec: HomeSpec, *, monitored_from:
         alert_profile=dict(spec.alert_profile),
     )
     for icd10 in spec.conditions:
-        patients.insert_condition(
+        records.insert_condition(
             conn,
             practice_id=practice_id,
             patient_id=spec.patient_id,
@@ -258,7 +259,7 @@ def _home(conn: Connection, practice_id: str, spec: HomeSpec, *, monitored_from:
             attested_by=PRACTITIONER_ID,
         )
     for days_before, description in spec.medication_changes:
-        patients.insert_medication_change(
+        records.insert_medication_change(
             conn,
             practice_id=practice_id,
             patient_id=spec.patient_id,
@@ -266,7 +267,7 @@ def _home(conn: Connection, practice_id: str, spec: HomeSpec, *, monitored_from:
             description=description,
             recorded_by=None,
         )
-    enrollments.insert_visit(
+    records.insert_visit(
         conn,
         practice_id=practice_id,
         patient_id=spec.patient_id,
@@ -277,17 +278,18 @@ def _home(conn: Connection, practice_id: str, spec: HomeSpec, *, monitored_from:
         recorded_at=start - _VISIT_BEFORE + timedelta(hours=1),
     )
     _enrol(conn, practice_id, spec, monitored_from, start)
-    devices.insert_gateway(
+    records.insert_gateway(
         conn, practice_id=practice_id, gateway_id=spec.gateway_id, label=f"Home of {spec.patient_id}", created_at=start
     )
     for device in spec.devices:
         _device(conn, practice_id, spec, device, midnight=_instant(monitored_from, time(0, 0), spec.zone), start=start)
+    records.insert_gateway_config(conn, practice_id=practice_id, gateway_id=spec.gateway_id, at=now)
 
 
 def _enrol(conn: Connection, practice_id: str, spec: HomeSpec, from_on: date, start: datetime) -> None:
     for program in ("rpm", "ccm"):
         is_rpm = program == "rpm"
-        enrollments.insert_enrollment(
+        records.insert_enrollment(
             conn,
             practice_id=practice_id,
             patient_id=spec.patient_id,
@@ -301,7 +303,7 @@ def _enrol(conn: Connection, practice_id: str, spec: HomeSpec, from_on: date, st
             setup_on=from_on if is_rpm else None,
         )
         # Consent before anything counts: recorded at the visit at which the programs were explained.
-        enrollments.insert_consent(
+        records.insert_consent(
             conn,
             practice_id=practice_id,
             patient_id=spec.patient_id,
@@ -309,12 +311,12 @@ def _enrol(conn: Connection, practice_id: str, spec: HomeSpec, from_on: date, st
             practitioner_id=PRACTITIONER_ID,
             granted_at=start - _VISIT_BEFORE + timedelta(minutes=30),
             form="verbal",
-            statements=enrollments.CONSENT_STATEMENTS,
+            statements=_CONSENT_STATEMENTS,
             language=spec.language,
             recorded_by=None,
             recorded_at=start - _VISIT_BEFORE + timedelta(minutes=35),
         )
-    enrollments.insert_care_plan(
+    records.insert_care_plan(
         conn,
         practice_id=practice_id,
         patient_id=spec.patient_id,
@@ -329,7 +331,7 @@ def _enrol(conn: Connection, practice_id: str, spec: HomeSpec, from_on: date, st
 def _device(
     conn: Connection, practice_id: str, spec: HomeSpec, device: DeviceSpec, *, midnight: datetime, start: datetime
 ) -> None:
-    devices.insert_device(
+    records.insert_device(
         conn,
         practice_id=practice_id,
         device_id=device.id,
@@ -342,7 +344,7 @@ def _device(
         fda_defined=True,
         created_at=start,
     )
-    devices.assign(
+    records.insert_assignment(
         conn,
         practice_id=practice_id,
         device_id=device.id,
