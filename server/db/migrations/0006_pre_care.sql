@@ -132,19 +132,24 @@ CREATE TABLE time_entry (
 );
 CREATE INDEX time_entry_patient ON time_entry (patient_id, started_at);
 
--- The visible timer of one user: at most one, kept here so that a crash of the browser loses nothing.
+-- The visible timer of one user and one patient, kept here so that a crash of the browser loses nothing. Unconfirmed
+-- time of another patient stays as a paused row; at most one timer of a person runs.
 CREATE TABLE work_timer (
-    user_id         text PRIMARY KEY REFERENCES app_user,
-    practice_id     text NOT NULL REFERENCES practice,
-    patient_id      text NOT NULL REFERENCES patient,
-    program         text NOT NULL,
-    alert_id        text REFERENCES alert,
-    started_at      timestamptz NOT NULL,
-    last_input_at   timestamptz NOT NULL,
-    active_seconds  integer NOT NULL DEFAULT 0,
-    running         boolean NOT NULL DEFAULT true,
-    draft           jsonb NOT NULL DEFAULT '{}'
+    user_id        text NOT NULL REFERENCES app_user,
+    practice_id    text NOT NULL REFERENCES practice,
+    patient_id     text NOT NULL REFERENCES patient,
+    program        text NOT NULL,
+    alert_id       text REFERENCES alert,
+    activity       text NOT NULL,
+    started_at     timestamptz NOT NULL,
+    running_since  timestamptz,
+    last_input_at  timestamptz NOT NULL,
+    pieces         jsonb NOT NULL DEFAULT '[]',
+    draft          jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (user_id, patient_id)
 );
+CREATE UNIQUE INDEX work_timer_one_running ON work_timer (user_id) WHERE running_since IS NOT NULL;
+COMMENT ON COLUMN work_timer.pieces IS 'Finished stretches: [{"start": …, "end": …, "program": …, "activity": …}], UTC.';
 
 CREATE TABLE stay (
     id           text PRIMARY KEY DEFAULT new_id('sy'),

@@ -1,0 +1,57 @@
+"""The one table of who may use which route: deny by default.
+
+Input: method and route template. Output: the roles that may use it. A route that is not listed is refused to everybody;
+a test walks every route and every role. Which *rows* a role may see is decided elsewhere: the practice by row-level
+security, the patient by `server.security.phi`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from server.security.identity import Role
+
+CLINICAL: Final = frozenset({Role.NURSE, Role.PRACTITIONER})
+EVERYBODY: Final = frozenset(Role)
+PUBLIC: Final[frozenset[Role] | None] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One line of the table. `roles is None` means: no log-in needed. `background` requests (timers, live updates) do
+    not keep a session alive, else a browser left open would never log off."""
+
+    method: str
+    path: str
+    roles: frozenset[Role] | None
+    background: bool = False
+
+
+def _rule(method: str, path: str, roles: frozenset[Role] | None, *, background: bool = False) -> Rule:
+    return Rule(method=method, path=path, roles=roles, background=background)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    # Anybody
+    _rule("GET", "/health/live", PUBLIC),
+    _rule("GET", "/health/ready", PUBLIC),
+    _rule("GET", "/static/{digest}/{name:path}", PUBLIC),
+    _rule("GET", "/login", PUBLIC),
+    _rule("POST", "/login", PUBLIC),
+    # Anybody who is logged in
+    _rule("GET", "/", EVERYBODY),
+    _rule("POST", "/logout", EVERYBODY),
+    _rule("POST", "/session/extend", EVERYBODY),
+)
+
+_BY_ROUTE: Final = {(rule.method, rule.path): rule for rule in RULES}
+
+
+def rule_for(method: str, path: str) -> Rule | None:
+    """The rule of a route template, or None: refuse. HEAD is read as GET."""
+    return _BY_ROUTE.get(("GET" if method == "HEAD" else method, path))
+
+
+def may(rule: Rule, role: Role) -> bool:
+    return rule.roles is None or role in rule.roles
