@@ -210,6 +210,16 @@ class SessionWarning(StrEnum):
     PAIRING_NEEDED = "pairing-needed"  # the device asks for encryption that this link does not have
 
 
+class Held(StrEnum):
+    """Why a decoded reading is kept but is nobody's reading."""
+
+    IMPLAUSIBLE = "implausible"
+    CONTROL_SOLUTION = "control-solution"
+    NOT_GLUCOSE = "not-glucose"  # a ketone value in the glucose field
+    DEVICE_MARK = "device-mark"  # a record a device makes up, for example "memory full"
+    NOT_FROM_WEARER = "not-from-wearer"  # demonstration, test or calibration mode
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingDraft:
     """One reading of one device: everything a message needs but identity, clock correction and patient.
@@ -224,13 +234,6 @@ class ReadingDraft:
     packets: tuple[int, ...]
     received_at: datetime
     held: Held | None = None
-
-
-class Held(StrEnum):
-    """Why a decoded reading is kept but is nobody's reading."""
-
-    IMPLAUSIBLE = "implausible"
-    CONTROL_SOLUTION = "control-solution"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

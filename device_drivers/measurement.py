@@ -64,6 +64,16 @@ class Outcome(StrEnum):
     NO_VALUE = "no-value"
 
 
+class DecodeWarning(StrEnum):
+    """What was odd about a payload that could be read all the same (the words of the decode contract)."""
+
+    RESERVED_FLAG_BITS = "reserved-flag-bits"
+    TRAILING_OCTETS = "trailing-octets"
+    INVALID_DEVICE_TIME = "invalid-device-time"
+    RESERVED_VALUE = "reserved-value"
+    IMPLAUSIBLE = "implausible"  # outside what the metric can mean: whoever stores it keeps it apart
+
+
 class TimeQuality(StrEnum):
     """How `measured_at` was derived (the words of the MQTT contract)."""
 
