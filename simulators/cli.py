@@ -1,0 +1,128 @@
+"""`vitalwire simulate …`: the radio laboratory at the command line.
+
+Input: words. Output: JSON on stdout, messages on stderr; exit 0 done, 2 input wrong, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Real Bluetooth peripherals without hardware: an air for processes, devices on it, and scenarios.",
+)
+scenario_app = typer.Typer(no_args_is_help=True, help="Scenario files: who measures what, when, and what breaks.")
+app.add_typer(scenario_app, name="scenario")
+
+_ADDRESS = re.compile(r"^([0-9A-F]{2}:){5}[0-9A-F]{2}$")
+
+
+def _fail(kind: str, message: str, where: str, *, code: int = 2) -> NoReturn:
+    sys.stderr.write(json.dumps({"error": {"kind": kind, "message": message, "where": where}}) + "\n")
+    raise typer.Exit(code)
+
+
+def _run(work: Coroutine[Any, Any, None], where: str) -> None:
+    from simulators.service import RadioGoneError
+
+    try:
+        asyncio.run(work)
+    except RadioGoneError as error:
+        _fail("radio-gone", str(error), where, code=1)
+    except (OSError, ValueError) as error:
+        _fail("cannot-start", str(error), where, code=2 if isinstance(error, ValueError) else 1)
+
+
+def _checked_address(address: str) -> str:
+    if not _ADDRESS.match(address.upper()):
+        _fail("bad-address", f"{address!r} is no Bluetooth address; write C1:00:00:00:00:01", "--address")
+    return address.upper()
+
+
+def _radio(hub: str | None, transport: str | None) -> str:
+    if (hub is None) == (transport is None):
+        _fail("bad-radio", "name one of --hub tcp://HOST:PORT and --transport usb:0", "--hub")
+    return hub or transport or ""
+
+
+@app.command()
+def hub(
+    listen: Annotated[
+        str, typer.Option(help="tcp://HOST:PORT (port 0: a free one) or unix:PATH")
+    ] = "tcp://127.0.0.1:0",
+    fast_connect: Annotated[
+        bool, typer.Option(help="connect at once to a device on the air, not at its next advertisement")
+    ] = True,
+) -> None:
+    """The air: all radios that join it hear each other. Prints {"ready": true, "address": …}."""
+    from simulators.service import run_hub
+
+    _run(run_hub(listen, fast_connect=fast_connect), "--listen")
+
+
+@app.command()
+def device(
+    kind: Annotated[str, typer.Argument(help="blood-pressure or glucose")],
+    device_id: Annotated[str, typer.Option("--id", help="its name in the ledger")],
+    address: Annotated[str, typer.Option(help="Bluetooth address, as C1:00:00:00:00:01")],
+    state: Annotated[Path, typer.Option(help="folder of its memory and bonds")],
+    hub: Annotated[str | None, typer.Option(help="address of the air")] = None,
+    transport: Annotated[
+        str | None, typer.Option(help="a real controller instead: usb:0, hci-socket:0, serial:/dev/ttyACM0")
+    ] = None,
+    ledger: Annotated[Path | None, typer.Option(help="append every measurement here, one JSON object a line")] = None,
+    every: Annotated[float | None, typer.Option(help="measure by itself every so many seconds")] = None,
+    seed: Annotated[int, typer.Option(help="whose body it measures")] = 0,
+    passkey: Annotated[int | None, typer.Option(help="the six digits a meter shows; else new ones each time")] = None,
+    name: Annotated[str | None, typer.Option(help="name it advertises")] = None,
+    model: Annotated[str | None, typer.Option(help="model it reports")] = None,
+    serial: Annotated[str | None, typer.Option(help="serial number it reports")] = None,
+    zone: Annotated[str, typer.Option(help="time zone its clock was set in")] = "UTC",
+    clock_offset: Annotated[float, typer.Option(help="seconds its clock is ahead (only when its memory is new)")] = 0.0,
+    window: Annotated[float, typer.Option(help="seconds it advertises after a measurement")] = 60.0,
+    idle: Annotated[float, typer.Option(help="seconds it waits before it hangs up")] = 2.0,
+    interval: Annotated[float, typer.Option(help="milliseconds between advertisements")] = 100.0,
+    control: Annotated[str, typer.Option(help="where testers reach it: tcp://… or unix:PATH")] = "tcp://127.0.0.1:0",
+) -> None:
+    """One device. Prints {"ready": true, "control": …}; measure, break and mend it there by JSON lines."""
+    from simulators.peripheral import DeviceSettings
+    from simulators.service import DEVICE_KINDS, run_device
+
+    if kind not in DEVICE_KINDS:
+        _fail("bad-kind", f"no device {kind!r}; there are {', '.join(DEVICE_KINDS)}", "KIND")
+    if passkey is not None and not 0 <= passkey <= 999_999:
+        _fail("bad-passkey", "a passkey has six digits", "--passkey")
+    if every is not None and every <= 0:
+        _fail("bad-interval", "--every must be more than 0 seconds", "--every")
+    settings = DeviceSettings(
+        device_id=device_id,
+        address=_checked_address(address),
+        name=name or ("SIM BP" if kind == "blood-pressure" else "SIM METER"),
+        model=model or ("SIM-BP-1" if kind == "blood-pressure" else "SIM-GL-1"),
+        serial=serial or device_id,
+        zone=zone,
+        clock_offset_seconds=clock_offset,
+        advertising_interval_ms=interval,
+        window_seconds=window,
+        idle_seconds=idle,
+        passkey=passkey,
+        seed=seed,
+    )
+    work = run_device(
+        kind,
+        settings,
+        radio=_radio(hub, transport),
+        state=state,
+        ledger_path=ledger,
+        every_seconds=every,
+        control_address=control,
+    )
+    _run(work, "device")

@@ -1,0 +1,527 @@
+"""The common part of every simulated device: power, advertising window, bonding, clock, memory, hanging up.
+
+Input: an air (or a hub address, or a real controller), the true time, persistent memory. Output: a connectable device.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+from zoneinfo import ZoneInfo
+
+from bumble import att, hci
+from bumble.core import AdvertisingData, ProtocolError
+from bumble.device import Connection, Device, DeviceConfiguration
+from bumble.gatt import GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR, Characteristic, Descriptor, Service
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.smp import ErrorCode, IoCapability, Session, SMP_Pairing_Request_Command
+
+from simulators.clock import DeviceClock, GlucoseClock, TrueClock
+from simulators.encoding import EncodingError, current_time, date_time, parse_date_time
+from simulators.faults import FaultSwitches
+from simulators.ledger import Ledger
+from simulators.link import Air, Radio
+from simulators.memory import DeviceMemory
+
+logger = logging.getLogger(__name__)
+
+READ: Final = Characteristic.Properties.READ
+WRITE: Final = Characteristic.Properties.WRITE
+NOTIFY: Final = Characteristic.Properties.NOTIFY
+INDICATE: Final = Characteristic.Properties.INDICATE
+READABLE: Final = Characteristic.READABLE
+WRITEABLE: Final = Characteristic.WRITEABLE
+NEEDS_ENCRYPTION: Final = Characteristic.READ_REQUIRES_ENCRYPTION | Characteristic.WRITE_REQUIRES_ENCRYPTION
+NEEDS_AUTHENTICATION: Final = Characteristic.READ_REQUIRES_AUTHENTICATION | Characteristic.WRITE_REQUIRES_AUTHENTICATION
+
+_READ_SECURITY: Final = Characteristic.READ_REQUIRES_ENCRYPTION | Characteristic.READ_REQUIRES_AUTHENTICATION
+_WRITE_SECURITY: Final = Characteristic.WRITE_REQUIRES_ENCRYPTION | Characteristic.WRITE_REQUIRES_AUTHENTICATION
+
+DATA_FIELD_IGNORED: Final = 0x80  # Current Time Service: the written value is not taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSettings:
+    """One device as it left the shop. Durations in seconds; they are radio time, never simulated time.
+
+    `window_seconds`: how long it advertises after a measurement. Too short and a busy gateway misses it, too long and
+    the battery pays. `idle_seconds`: how long a device with nothing left to say waits before it hangs up.
+    `patience_seconds`: the same while it still waits for the gateway's next step.
+    """
+
+    device_id: str
+    address: str
+    name: str
+    manufacturer: str = "Simulated Devices"
+    model: str = "SIM"
+    serial: str = "0"
+    firmware: str = "1.0"
+    zone: str = "UTC"
+    clock_offset_seconds: float = 0.0
+    drift_ppm: float = 0.0
+    advertising_interval_ms: float = 100.0
+    window_seconds: float = 60.0
+    idle_seconds: float = 2.0
+    patience_seconds: float = 30.0
+    passkey: int | None = None
+    pairs_any_time: bool = True
+    seed: int = 0
+
+
+class _Display(PairingDelegate):
+    """The device's side of pairing: accepts in its pairing mode, shows a passkey if it has a display."""
+
+    def __init__(self, device: Peripheral) -> None:
+        super().__init__(
+            PairingDelegate.IoCapability.DISPLAY_OUTPUT_ONLY
+            if device.shows_passkey
+            else PairingDelegate.IoCapability.NO_OUTPUT_NO_INPUT
+        )
+        self._device = device
+
+    async def accept(self) -> bool:
+        return self._device.accepts_pairing
+
+    async def generate_passkey(self) -> int:
+        fixed = self._device.settings.passkey
+        return await super().generate_passkey() if fixed is None else fixed
+
+    async def display_number(self, number: int, digits: int) -> None:
+        self._device.displayed_passkey = f"{number:0{digits}d}"
+
+
+class _ProtectedSession(Session):
+    """SMP as the specification has it: who needs protection against a man in the middle refuses to pair without.
+
+    Vol 3, Part H, 2.3.5.1; bumble falls back to Just Works silently.
+    """
+
+    async def on_smp_pairing_request_command_async(self, command: SMP_Pairing_Request_Command) -> None:
+        has_keys = command.io_capability in (IoCapability.KEYBOARD_ONLY, IoCapability.KEYBOARD_DISPLAY)
+        if self.mitm and not has_keys:
+            self.send_pairing_failed(ErrorCode.AUTHENTICATION_REQUIREMENTS)
+            return
+        await super().on_smp_pairing_request_command_async(command)
+
+
+class Peripheral(abc.ABC):
+    """A simulated device. Not thread-safe: everything happens in the loop that powered it on."""
+
+    kind: ClassVar[str]
+    service_uuid: ClassVar[int]
+    appearance: ClassVar[int]
+    shows_passkey: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        settings: DeviceSettings,
+        *,
+        air: Air | str,
+        clock: TrueClock,
+        memory: DeviceMemory | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.settings = settings
+        self.memory = memory or DeviceMemory()
+        self.ledger = ledger or Ledger()
+        self.faults = FaultSwitches()
+        self.displayed_passkey: str | None = None
+        self.sessions = 0
+        self._air = air
+        self._true_clock = clock
+        self._radio: Radio | None = None
+        self._device: Device | None = None
+        self._connection: Connection | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._session_tasks: set[asyncio.Task[None]] = set()
+        self._window_until = 0.0
+        self._pairing_mode = False
+        self._last_activity = 0.0
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._sent_in_session = 0
+        self._bytes_in_session = 0
+        if self.memory.clock is None:
+            self.memory.clock = self._new_clock(self._shown_at_first())
+            self.memory.save()
+
+    # What a kind of device adds ---------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def services(self) -> list[Service]:
+        """Its own GATT services, without those every device has."""
+
+    @abc.abstractmethod
+    def _new_clock(self, shown: datetime) -> DeviceClock | GlucoseClock:
+        """A clock that shows `shown` now."""
+
+    @property
+    @abc.abstractmethod
+    def undelivered(self) -> int:
+        """Records no gateway has taken over yet."""
+
+    def finished(self) -> bool:
+        """Whether this session has nothing left to do, so that the device hangs up after `idle_seconds`."""
+        return False
+
+    def on_encrypted(self, connection: Connection) -> None:
+        """The link has become secure."""
+
+    # Time -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> DeviceClock | GlucoseClock:
+        assert self.memory.clock is not None
+        return self.memory.clock
+
+    def true_now(self) -> datetime:
+        return self._true_clock.now()
+
+    def shown_time(self) -> datetime:
+        """What the device's display shows now: local, no zone."""
+        return self.clock.read(self.true_now())
+
+    def set_clock(self, shown: datetime) -> None:
+        self.memory.clock = self.clock.set(shown, self.true_now())
+        self.memory.save()
+
+    def jump_clock(self, seconds: float) -> None:
+        self.memory.clock = self.clock.jump(timedelta(seconds=seconds), self.true_now())
+        self.memory.save()
+
+    def reset_clock(self, shown: datetime = datetime(2000, 1, 1)) -> None:  # noqa: DTZ001 - a bare date on a display
+        """As after a change of batteries."""
+        self.memory.clock = self._new_clock(shown)
+        self.memory.save()
+
+    def _shown_at_first(self) -> datetime:
+        now = self.true_now()
+        local = now.astimezone(ZoneInfo(self.settings.zone)).replace(tzinfo=None)
+        return local + timedelta(seconds=self.settings.clock_offset_seconds)
+
+    # Power ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_on(self) -> bool:
+        return self._device is not None
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    @property
+    def is_advertising(self) -> bool:
+        return self._device is not None and bool(self._device.is_advertising)
+
+    @property
+    def accepts_pairing(self) -> bool:
+        return self.settings.pairs_any_time or self._pairing_mode
+
+    @property
+    def radio_lost(self) -> asyncio.Future[None] | None:
+        """Done when the hub or controller has gone away."""
+        return None if self._radio is None else self._radio.lost
+
+    async def power_on(self) -> None:
+        """Start the radio. The device does not advertise: only a measurement or its buttons make it."""
+        if self._device is not None:
+            return
+        self._radio = await Radio.open(self._air, name=self.settings.device_id)
+        config = DeviceConfiguration(
+            name=self.settings.name,
+            address=hci.Address(self.settings.address),
+            irk=self.memory.irk,
+            advertising_interval_min=self.settings.advertising_interval_ms,
+            advertising_interval_max=self.settings.advertising_interval_ms,
+        )
+        device = Device.from_config_with_hci(config, self._radio.source, self._radio.sink)
+        device.keystore = self.memory.bonds
+        device.pairing_config_factory = self._pairing_config
+        device.smp_session_proxy = _ProtectedSession
+        self._device = device
+        device.add_services([*self.services(), *self._common_services()])
+        device.on(Device.EVENT_CONNECTION, self._on_connection)
+        self._listen_to_requests(device)
+        self.apply_faults()
+        await device.power_on()
+
+    async def power_off(self) -> None:
+        """Batteries out: the peer sees a supervision timeout. Memory and bonds stay."""
+        device, radio = self._device, self._radio
+        if device is None or radio is None:
+            return
+        self._device = self._radio = None
+        await radio.close()
+        device.host.on_transport_lost()
+        self._drop_session()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def apply_faults(self) -> None:
+        """Bring radio and GATT server in line with the fault switches."""
+        if self._device is not None:
+            self._device.gatt_server.max_mtu = self.faults.mtu or 517
+        if self._radio is not None and self._radio.is_virtual:
+            self._radio.shape(answers_connections=not self.faults.ignore_connections)
+
+    async def lose_bonds(self) -> None:
+        """Forget every bond, as after a factory reset; the gateway still believes in its own."""
+        await self.memory.bonds.delete_all()
+        self.memory.remembered_subscription = False
+        self.memory.save()
+        if self._device is not None:
+            await self._device.refresh_resolving_list()
+
+    async def bonded_with(self) -> list[str]:
+        return [address for address, _ in await self.memory.bonds.get_all()]
+
+    def drop_link(self) -> None:
+        """Lose the link now, without a word."""
+        if self._radio is not None:
+            self._radio.drop_links()
+
+    async def delivered(self) -> None:
+        """Wait until a gateway has taken over every record. The caller sets the time limit."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.undelivered == 0)
+
+    # Advertising ------------------------------------------------------------------------------------------------------
+
+    async def open_window(self, seconds: float | None = None, *, pairing: bool = False) -> None:
+        """Advertise for a while (again), as after a measurement or when its button is held."""
+        if self._device is None:
+            return
+        limit = self.settings.window_seconds if seconds is None else seconds
+        self._window_until = asyncio.get_running_loop().time() + limit
+        self._pairing_mode = pairing
+        await self._advertise()
+
+    async def _advertise(self) -> None:
+        device = self._device
+        if device is None or self._connection is not None or device.is_advertising:
+            return
+        # Two callers may arrive here at once (a measurement and a lost link); bumble restarts the set for each.
+        await device.start_advertising(advertising_data=self._advertising_data())
+        self._start(self._close_window(), self._tasks)
+
+    async def _close_window(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (remaining := self._window_until - loop.time()) > 0:
+            await asyncio.sleep(remaining)
+        self._pairing_mode = False
+        if self._device is not None and self._device.is_advertising:
+            await self._device.stop_advertising()
+
+    def _advertising_data(self) -> bytes:
+        return bytes(
+            AdvertisingData(
+                [
+                    (AdvertisingData.FLAGS, bytes((0x06,))),
+                    (
+                        AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
+                        self.service_uuid.to_bytes(2, "little"),
+                    ),
+                    (AdvertisingData.COMPLETE_LOCAL_NAME, self.settings.name.encode()),
+                ]
+            )
+        )
+
+    # One session ------------------------------------------------------------------------------------------------------
+
+    def _on_connection(self, connection: Connection) -> None:
+        self._connection = connection
+        self.sessions += 1
+        self._sent_in_session = self._bytes_in_session = 0
+        self._touch()
+        connection.on(Connection.EVENT_DISCONNECTION, lambda _reason: self._on_disconnection(connection))
+        connection.on(Connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, lambda: self._on_encryption(connection))
+        connection.on(Connection.EVENT_PAIRING, lambda _keys: self._on_paired(connection))
+        self._start(self._watch_idle(connection), self._session_tasks)
+
+    def _on_disconnection(self, connection: Connection) -> None:
+        if self._connection is not connection:
+            return
+        secure = connection.is_encrypted
+        self._drop_session()
+        loop = asyncio.get_running_loop()
+        if self._device is not None and loop.time() < self._window_until and (self.undelivered or not secure):
+            self._start(self._advertise(), self._tasks)
+        self._start(self._notify_change(), self._tasks)
+
+    def _drop_session(self) -> None:
+        self._connection = None
+        for task in list(self._session_tasks):
+            task.cancel()
+
+    def _on_encryption(self, connection: Connection) -> None:
+        if connection.is_encrypted:
+            self.on_encrypted(connection)
+
+    def _on_paired(self, connection: Connection) -> None:
+        self._pairing_mode = False
+        self._start(self._keep_one_bond(str(connection.peer_address)), self._tasks)
+
+    async def _keep_one_bond(self, address: str) -> None:
+        # Most home devices hold one bond: the newest collector wins, the phone paired before is forgotten.
+        for known, _ in await self.memory.bonds.get_all():
+            if known != address:
+                await self.memory.bonds.delete(known)
+
+    async def _watch_idle(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            limit = self.settings.idle_seconds if self.finished() else self.settings.patience_seconds
+            remaining = self._last_activity + limit - loop.time()
+            if remaining <= 0:
+                break
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await self._wake.wait()
+        with contextlib.suppress(ProtocolError, asyncio.CancelledError):
+            await connection.disconnect()
+
+    def _touch(self) -> None:
+        self._last_activity = asyncio.get_running_loop().time()
+        self._wake.set()
+
+    def _listen_to_requests(self, device: Device) -> None:
+        server = device.gatt_server
+        handle = server.on_gatt_pdu
+
+        def on_gatt_pdu(bearer: att.Bearer, pdu: att.ATT_PDU) -> None:
+            self._touch()
+            if not self.faults.silent_gatt:
+                handle(bearer, pdu)
+
+        server.on_gatt_pdu = on_gatt_pdu  # type: ignore[method-assign]
+
+    async def send(self, connection: Connection, characteristic: Characteristic[bytes], payload: bytes) -> None:
+        """Indicate or notify one value, with the faults of this device. Returns when sent (or confirmed)."""
+        assert self._device is not None
+        if self.faults.drop_at_byte is not None and self._bytes_in_session + len(payload) > self.faults.drop_at_byte:
+            self.faults.drop_at_byte = None
+            await self._lose_link()
+        self._sent_in_session += 1
+        self._bytes_in_session += len(payload)
+        indicate = bool(characteristic.properties & INDICATE)
+        transmit = self._device.indicate_subscriber if indicate else self._device.notify_subscriber
+        # A remembered subscription was not written in this session, so it must be forced past bumble's check.
+        force = self.faults.early_indication
+        if self._sent_in_session == self.faults.drop_at_notification:
+            self.faults.drop_at_notification = None
+            sending = asyncio.ensure_future(transmit(connection, characteristic, payload, force=force))
+            await asyncio.sleep(0)  # the value leaves, its confirmation is never seen
+            sending.cancel()
+            await self._lose_link()
+        await transmit(connection, characteristic, payload, force=force)
+        if indicate and self._sent_in_session == self.faults.duplicate_indication:
+            self.faults.duplicate_indication = None
+            await transmit(connection, characteristic, payload, force=force)
+        self._touch()
+
+    async def _lose_link(self) -> None:
+        self.drop_link()
+        await asyncio.get_running_loop().create_future()  # this session's tasks are cancelled when the link is gone
+
+    async def _notify_change(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _start(self, work: Any, group: set[asyncio.Task[None]]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=f"{self.settings.device_id}")
+        group.add(task)
+        task.add_done_callback(lambda done: self._on_task_done(done, group))
+
+    def _on_task_done(self, task: asyncio.Task[None], group: set[asyncio.Task[None]]) -> None:
+        group.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("%s: %s: %s", self.settings.device_id, type(error).__name__, error)
+
+    # GATT -------------------------------------------------------------------------------------------------------------
+
+    def _pairing_config(self, connection: Connection) -> PairingConfig:
+        del connection
+        return PairingConfig(sc=True, mitm=self.shows_passkey, bonding=True, delegate=_Display(self))
+
+    def characteristic(
+        self,
+        uuid: int,
+        properties: Characteristic.Properties,
+        *,
+        security: int = 0,
+        value: bytes | None = None,
+        read: Callable[[], bytes] | None = None,
+        write: Callable[[Connection, bytes], Awaitable[None] | None] | None = None,
+        on_subscription: Callable[[Connection, bool], None] | None = None,
+    ) -> Characteristic[bytes]:
+        """A characteristic; with notify or indicate it gets a CCCD under the same security (bumble's has none)."""
+        assert self._device is not None
+        permissions = Characteristic.Permissions(0)
+        if properties & READ:
+            permissions |= READABLE | security & _READ_SECURITY
+        if properties & WRITE:
+            permissions |= WRITEABLE | security & _WRITE_SECURITY
+        content: Any = value
+        if read is not None or write is not None:
+            content = att.AttributeValue(read=None if read is None else lambda _connection: read(), write=write)
+        made: Characteristic[bytes] = Characteristic(f"{uuid:04X}", properties, permissions, content)
+        if properties & (NOTIFY | INDICATE):
+            made.descriptors = (
+                Descriptor(
+                    GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
+                    READABLE | WRITEABLE | security & _WRITE_SECURITY,
+                    self._device.gatt_server.make_descriptor_value(made),
+                ),
+            )
+            if on_subscription is not None:
+                made.on(
+                    Characteristic.EVENT_SUBSCRIPTION,
+                    lambda bearer, notify, indicate: on_subscription(bearer, notify or indicate),
+                )
+        return made
+
+    def clock_characteristic(self, *, security: int) -> Characteristic[bytes]:
+        """Date Time 2A08 inside the device's own service, as A&D cuffs and Accu-Chek meters have it."""
+        return self.characteristic(
+            0x2A08, READ | WRITE, security=security, read=lambda: date_time(self.shown_time()), write=self._write_clock
+        )
+
+    def _write_clock(self, connection: Connection, value: bytes) -> None:
+        del connection
+        try:
+            self.set_clock(parse_date_time(value))
+        except EncodingError as error:
+            raise att.ATT_Error(DATA_FIELD_IGNORED) from error
+
+    def _common_services(self) -> list[Service]:
+        settings = self.settings
+        information = [
+            self.characteristic(uuid, READ, value=text.encode())
+            for uuid, text in (
+                (0x2A29, settings.manufacturer),
+                (0x2A24, settings.model),
+                (0x2A25, settings.serial),
+                (0x2A26, settings.firmware),
+            )
+        ]
+        battery = self.characteristic(0x2A19, READ, read=lambda: bytes((self.memory.battery_percent,)))
+        now = self.characteristic(
+            0x2A2B,
+            READ | WRITE | NOTIFY,
+            security=NEEDS_ENCRYPTION,
+            read=lambda: current_time(self.shown_time()),
+            write=self._write_clock,
+        )
+        return [
+            Service("180A", information),
+            Service("180F", [battery]),
+            Service("1805", [now]),
+        ]

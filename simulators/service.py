@@ -1,0 +1,124 @@
+"""The processes of the laboratory: hub and device, from command line words to a clean end.
+
+Input: settings of the command line. Output: one JSON line `{"ready": true, …}` on stdout, then work until signalled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from simulators.clock import SystemClock
+from simulators.control import ControlServer, DeviceControl
+from simulators.devices.blood_pressure_monitor import BloodPressureMonitor
+from simulators.devices.glucose_meter import GlucoseMeter
+from simulators.ledger import Ledger
+from simulators.link import Air, Hub
+from simulators.memory import DeviceMemory
+from simulators.peripheral import DeviceSettings, Peripheral
+
+DEVICE_KINDS: dict[str, type[Peripheral]] = {
+    BloodPressureMonitor.kind: BloodPressureMonitor,
+    GlucoseMeter.kind: GlucoseMeter,
+}
+
+
+class RadioGoneError(RuntimeError):
+    """The hub or the controller went away while the process still needed it."""
+
+
+def announce(**fields: Any) -> None:
+    """The ready line. Whoever started the process may now use it."""
+    sys.stdout.write(json.dumps({"ready": True, **fields}) + "\n")
+    sys.stdout.flush()
+
+
+@asynccontextmanager
+async def until_signalled() -> AsyncIterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def stopped_or_lost(stop: asyncio.Event, lost: asyncio.Future[None] | None) -> None:
+    """Return at the signal; raise RadioGoneError if the radio goes first."""
+    waiting = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({waiting} | ({lost} if lost is not None else set()), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not stop.is_set():
+        raise RadioGoneError("the hub or controller is gone")
+
+
+async def run_hub(listen: str, *, fast_connect: bool) -> None:
+    """The air for other processes."""
+    hub = Hub(Air(fast_connect=fast_connect))
+    async with until_signalled() as stop:
+        address = await hub.listen(listen)
+        announce(address=address)
+        await stop.wait()
+        await hub.close()
+
+
+async def run_device(
+    kind: str,
+    settings: DeviceSettings,
+    *,
+    radio: str,
+    state: Path,
+    ledger_path: Path | None,
+    every_seconds: float | None,
+    control_address: str,
+) -> None:
+    """One device with its control socket; measures by itself every `every_seconds` if given."""
+    ledger = Ledger(ledger_path)
+    device = DEVICE_KINDS[kind](settings, air=radio, clock=SystemClock(), memory=DeviceMemory(state), ledger=ledger)
+    control = DeviceControl(device)
+    server = ControlServer(control)
+    async with until_signalled() as stop:
+        await device.power_on()
+        address = await server.listen(control_address)
+        measuring = asyncio.ensure_future(_measure_for_ever(control, every_seconds)) if every_seconds else None
+        announce(id=settings.device_id, kind=kind, address=settings.address, control=address)
+        try:
+            await _while_on(device, stop)
+        finally:
+            if measuring is not None:
+                measuring.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await measuring
+            await server.close()
+            await device.power_off()
+            ledger.close()
+
+
+async def _while_on(device: Peripheral, stop: asyncio.Event) -> None:
+    """Until signalled. The radio of a device that a tester switched off may well be gone."""
+    while not stop.is_set():
+        lost = device.radio_lost
+        waiting = asyncio.ensure_future(stop.wait())
+        await asyncio.wait(
+            {waiting} | ({lost} if lost is not None else set()), timeout=1.0, return_when=asyncio.FIRST_COMPLETED
+        )
+        waiting.cancel()
+        if lost is not None and lost.done() and device.radio_lost is lost:
+            raise RadioGoneError("the hub or controller is gone")
+
+
+async def _measure_for_ever(control: DeviceControl, every_seconds: float) -> None:
+    while True:
+        await control.measure({})
+        await asyncio.sleep(every_seconds)
