@@ -48,7 +48,7 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True):
     """Frozen wire struct."""
 
 
-class DeviceRef(_Struct):
+class DeviceRef(_Struct, frozen=True, kw_only=True):
     """The device as the gateway knows it; never a person."""
 
     id: str
@@ -56,7 +56,7 @@ class DeviceRef(_Struct):
     firmware: str | None = None
 
 
-class WireComponent(_Struct):
+class WireComponent(_Struct, frozen=True, kw_only=True):
     """One number on the wire; `value` in the unit we keep, `reported_value` as the device sent it."""
 
     metric: str
@@ -67,7 +67,7 @@ class WireComponent(_Struct):
     absent_reason: str | None = None
 
 
-class Reading(_Struct, tag_field="schema", tag=READING_SCHEMA):
+class Reading(_Struct, tag_field="schema", tag=READING_SCHEMA, frozen=True, kw_only=True):
     """One reading of one device (`vitalwire.reading/1`)."""
 
     message_id: uuid.UUID
@@ -88,14 +88,14 @@ class Reading(_Struct, tag_field="schema", tag=READING_SCHEMA):
     raw: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class Batch(_Struct, tag_field="schema", tag=BATCH_SCHEMA):
+class Batch(_Struct, tag_field="schema", tag=BATCH_SCHEMA, frozen=True, kw_only=True):
     """At most `MAX_BATCH_READINGS` readings in one message. The items are decoded one by one, so that one bad
     reading costs only itself."""
 
     readings: tuple[msgspec.Raw, ...]
 
 
-class DeviceStatus(_Struct):
+class DeviceStatus(_Struct, frozen=True, kw_only=True):
     """What a gateway last knew of one device."""
 
     id: str
@@ -107,7 +107,7 @@ class DeviceStatus(_Struct):
     warning: str | None = None
 
 
-class Status(_Struct, tag_field="schema", tag=STATUS_SCHEMA):
+class Status(_Struct, tag_field="schema", tag=STATUS_SCHEMA, frozen=True, kw_only=True):
     """Retained gateway status; `state: offline` is also the last will."""
 
     state: str
@@ -116,23 +116,25 @@ class Status(_Struct, tag_field="schema", tag=STATUS_SCHEMA):
     oldest_pending_at: datetime | None = None
     software: str = ""
     devices: tuple[DeviceStatus, ...] = ()
+    config_version: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
-class Rejection(_Struct):
+class Rejection(_Struct, frozen=True, kw_only=True):
     """A reading the server keeps in its dead-letter table, and why."""
 
     message_id: str
     reason: str
 
 
-class Receipt(_Struct, tag_field="schema", tag=RECEIPT_SCHEMA):
+class Receipt(_Struct, tag_field="schema", tag=RECEIPT_SCHEMA, frozen=True, kw_only=True):
     """Sent only after COMMIT: these readings are in the database (or were there already)."""
 
     stored: tuple[str, ...] = ()
     rejected: tuple[Rejection, ...] = ()
 
 
-class DeviceConfig(_Struct):
+class DeviceConfig(_Struct, frozen=True, kw_only=True):
     """One device a gateway may read."""
 
     id: str
@@ -144,7 +146,7 @@ class DeviceConfig(_Struct):
     set_clock: str = "if-off"
 
 
-class Config(_Struct, tag_field="schema", tag=CONFIG_SCHEMA):
+class Config(_Struct, tag_field="schema", tag=CONFIG_SCHEMA, frozen=True, kw_only=True):
     """Retained, versioned configuration of one gateway: devices and prompts. No names of people."""
 
     version: int
@@ -200,7 +202,7 @@ def message_id(
         digest.update(characteristic.encode())
         digest.update(raw[characteristic])
     when = f"#{sequence_number}" if sequence_number is not None else f"@{device_time or 'unknown'}"
-    return uuid.uuid5(_MESSAGE_NAMESPACE, "|".join((device_identity, kind, when, digest.hexdigest())))
+    return uuid.uuid5(_MESSAGE_NAMESPACE, f"{device_identity}|{kind}|{when}|{digest.hexdigest()}")
 
 
 # --- codec ------------------------------------------------------------------------------------------------------
