@@ -218,21 +218,28 @@ class Held(StrEnum):
     NOT_GLUCOSE = "not-glucose"  # a ketone value in the glucose field
     DEVICE_MARK = "device-mark"  # a record a device makes up, for example "memory full"
     NOT_FROM_WEARER = "not-from-wearer"  # demonstration, test or calibration mode
+    INVALID = "invalid"  # the device itself calls the measurement invalid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingDraft:
     """One reading of one device: everything a message needs but identity, clock correction and patient.
 
-    `raws` are the octets that were read, by characteristic (a glucose measurement with its context has two). `packets`
-    are the indexes, in the sequence given to `decode`, of every packet this reading came from; a packet that was sent
-    twice appears twice. `held` is None for a reading that may stand for the wearer, else the reason it must not.
+    `raws` are the octets that were read, by characteristic (a glucose measurement with its context has two).
+    `identity_raws` are those the identity is made of: the measurement without its context, so that a record that is
+    read again after its context was cut off by a dropped link keeps its identity.
+    `packets` are the indexes, in the sequence given to `decode`, of every packet this reading came from: both of a
+    packet that was sent twice. `received_at` is when the first of them arrived.
+    `user_facing_time` is the device's naive wall clock at the measurement (base time plus time offset).
+    `held` is None for a reading that may stand for the wearer, else the reason it must not.
     """
 
     measurement: Measurement
     raws: Mapping[str, bytes]
+    identity_raws: Mapping[str, bytes]
     packets: tuple[int, ...]
     received_at: datetime
+    user_facing_time: datetime | None = None
     held: Held | None = None
 
 

@@ -68,6 +68,17 @@ def decode_measurements(payload: bytes) -> tuple[Measurement, ...]:
     return tuple(records)
 
 
+def split_records(payload: bytes) -> tuple[bytes, ...]:
+    """The octets of each record of a payload that `decode_measurements` accepts."""
+    records = []
+    start = 0
+    while start < len(payload):
+        end = start + payload[start]
+        records.append(payload[start:end])
+        start = end
+    return tuple(records)
+
+
 def _decode_record(payload: bytes, start: int, size: int) -> Measurement:
     whole = Reader("2AA7", payload, start=start)
     record = whole.octets(size, f"record of {size} octets")
