@@ -245,7 +245,7 @@ _MONTH_ZONES: Final = ("America/New_York", "America/Chicago", "America/Denver", 
 
 
 def month_home(number: int) -> HomeSpec:
-    """Home `number` (from 1) of the one-month scenario: a fifth of them both devices, a third a meter, others a cuff."""
+    """Home `number` (from 1) of the one-month scenario: a fifth have both devices, a third a meter, others a cuff."""
     has_meter = number % 3 == 0 or number % 5 == 0
     has_cuff = number % 3 != 0 or number % 5 == 0
     high, low = divmod(number, 256)

@@ -9,6 +9,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from babel.dates import format_skeleton, format_time
+
 
 def local_time(instant: datetime, zone: ZoneInfo) -> str:
     """Hours and minutes: `14:07`."""
@@ -77,3 +79,20 @@ _UNITS = {"mm[Hg]": "mmHg", "/min": "/min", "mg/dL": "mg/dL", "mmol/L": "mmol/L"
 def unit(ucum: str) -> str:
     """A UCUM unit as clinicians write it."""
     return _UNITS.get(ucum, ucum)
+
+
+def spoken_day(value: date, language: str) -> str:
+    """A date in the reader's language: `Nov 22` or `22 nov`."""
+    return format_skeleton("MMMd", value, locale=language)
+
+
+def spoken_when(instant: datetime, zone: ZoneInfo, language: str, *, now: datetime, today: str, yesterday: str) -> str:
+    """A moment in the reader's language; `today` and `yesterday` are that language's words."""
+    local, this_day = instant.astimezone(zone), now.astimezone(zone).date()
+    clock = format_time(local.time(), format="short", locale=_CLOCK_LOCALES.get(language, language))
+    days = {this_day: today, this_day - timedelta(days=1): yesterday}
+    return f"{days.get(local.date()) or spoken_day(local.date(), language)}, {clock}"
+
+
+# In the United States the clock has twelve hours in either language.
+_CLOCK_LOCALES = {"en": "en_US", "es": "es_US"}
