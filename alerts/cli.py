@@ -1,0 +1,104 @@
+"""`vitalwire alerts …`: evaluate cases, test a rule set, run the worker, list what is open.
+
+Results are JSON lines on stdout, messages go to stderr. Exit 0 done, 2 input wrong (one JSON object on stderr),
+1 anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+
+from alerts.cases import CaseError, differences, run_case
+from alerts.rules import DEFAULT_POLICY, ProfileError, RuleSet, RuleSetError, load_rule_set
+
+app = typer.Typer(
+    name="alerts",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Alert rules: evaluate cases, test a rule set, run the worker.",
+)
+Rules = Annotated[
+    Path | None, typer.Option("--rules", help="Rule set to use; without it the adult default.", dir_okay=False)
+]
+
+
+@app.command()
+def evaluate(
+    cases: Annotated[Path, typer.Option("--cases", help="YAML list of cases: id, events, at, optional profile.")],
+    rules: Rules = None,
+) -> None:
+    """Run cases through the engine the server uses; print one JSON object a case.
+
+    Example: vitalwire alerts evaluate --cases cases.yaml --rules rules.yaml
+    """
+    rule_set = _rule_set(rules or DEFAULT_POLICY)
+    for case in _cases(cases):
+        sys.stdout.write(json.dumps(_run(case, rule_set, cases), ensure_ascii=False) + "\n")
+
+
+@app.command("test")
+def check_rules(
+    rules: Annotated[Path, typer.Argument(help="Rule set (YAML).")] = DEFAULT_POLICY,
+    cases: Annotated[
+        Path | None, typer.Option("--cases", help="Cases; without it NAME.cases.yaml beside the rule set.")
+    ] = None,
+) -> None:
+    """Check a rule set word by word and run its own cases. Exit 1 when a case disagrees.
+
+    Example: vitalwire alerts test adult_default_v4.yaml
+    """
+    rule_set = _rule_set(rules)
+    path = cases or rules.with_name(f"{rules.stem}.cases.yaml")
+    if not path.exists():
+        _wrong(
+            "MissingCases", f"{path.name} is not there: a rule set needs its own cases before it may be used", str(path)
+        )
+    wrong = total = 0
+    for case in _cases(path):
+        total += 1
+        row = _run(case, rule_set, path)
+        problems = differences(case, row)
+        wrong += bool(problems)
+        sys.stdout.write(json.dumps({"id": row["id"], "passed": not problems, "differences": problems}) + "\n")
+    typer.echo(f"{total - wrong}/{total} cases of {rule_set.label}", err=True)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _rule_set(path: Path) -> RuleSet:
+    try:
+        return load_rule_set(path)
+    except RuleSetError as error:
+        _wrong("RuleSetError", str(error), path.name, problems=list(error.problems))
+
+
+def _cases(path: Path) -> list[dict[str, Any]]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        _wrong("CaseError", f"{path.name} cannot be read: {error.strerror}", str(path))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        _wrong("CaseError", f"{path.name} is not YAML text", str(path))
+    if not isinstance(document, list):
+        _wrong("CaseError", f"{path.name}: expected a list of cases", str(path))
+    return document
+
+
+def _run(case: Any, rule_set: RuleSet, path: Path) -> dict[str, Any]:
+    try:
+        return run_case(case, rule_set)
+    except (CaseError, ProfileError) as error:
+        where = case.get("id") if isinstance(case, dict) else None
+        _wrong(type(error).__name__, str(error), f"{path.name}: {where}" if where else path.name)
+
+
+def _wrong(kind: str, message: str, where: str, **more: Any) -> NoReturn:
+    typer.echo(json.dumps({"error": {"kind": kind, "message": message, "where": where, **more}}), err=True)
+    raise typer.Exit(2)
