@@ -10,7 +10,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from bleak.args import SizedBuffer
 from bleak.assigned_numbers import gatt_char_props_to_strs
@@ -27,7 +27,7 @@ from bumble.pairing import PairingDelegate
 from simulators.central import AttributeFailureError, Central, CentralError, Heard, Link, full_uuid
 from simulators.link import Air
 
-PasskeyProvider = Callable[[str], "int | None | Awaitable[int | None]"]
+PasskeyProvider = Callable[[str], "int | Awaitable[int | None] | None"]
 
 
 class _KeyPad(PairingDelegate):
@@ -73,7 +73,7 @@ class VirtualRadio:
     async def close(self) -> None:
         await self.central.close()
 
-    async def __aenter__(self) -> VirtualRadio:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -173,7 +173,7 @@ class BumbleClient(BaseBleakClient):
         if not link.is_connected:
             raise BleakError("disconnected")
 
-    async def _find(self, timeout: float) -> None:
+    async def _find(self, timeout_seconds: float) -> None:
         found: asyncio.Future[Heard] = asyncio.get_running_loop().create_future()
 
         def on_heard(heard: Heard) -> None:
@@ -182,7 +182,7 @@ class BumbleClient(BaseBleakClient):
 
         stop = await self._radio.central.listen(on_heard)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_seconds):
                 self._name = (await found).name
         except TimeoutError as error:
             raise BleakDeviceNotFoundError(

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from bumble import att, hci
 from bumble.core import AdvertisingData, BaseBumbleError, PhysicalTransport, ProtocolError
@@ -120,8 +120,9 @@ DelegateFactory = Callable[[str], PairingDelegate]
 class Central:
     """One collector's radio. One connection attempt at a time, any number of links, scans shared by reference count."""
 
-    def __init__(self, radio: Radio, device: Device, delegate: DelegateFactory) -> None:
+    def __init__(self, radio: Radio, device: Device, key_store: KeyStore, delegate: DelegateFactory) -> None:
         self._radio = radio
+        self._key_store = key_store
         self._device = device
         self._delegate = delegate
         self._connecting = asyncio.Lock()
@@ -150,8 +151,8 @@ class Central:
             address_resolution_offload=True,
         )
         device = Device.from_config_with_hci(config, radio.source, radio.sink)
-        device.keystore = key_store or MemoryKeyStore()
-        central = cls(radio, device, delegate)
+        device.keystore = store = key_store or MemoryKeyStore()
+        central = cls(radio, device, store, delegate)
         await device.power_on()
         return central
 
@@ -169,7 +170,7 @@ class Central:
             with contextlib.suppress(CentralError):
                 await link.disconnect()
         await self._radio.close()
-        self._device.host.on_transport_lost()
+        self._device.host.on_transport_lost()  # type: ignore[no-untyped-call]
 
     def drop_links(self) -> None:
         """Lose every link now, as when the collector is carried away."""
@@ -179,8 +180,7 @@ class Central:
 
     @property
     def key_store(self) -> KeyStore:
-        assert self._device.keystore is not None
-        return self._device.keystore
+        return self._key_store
 
     async def is_bonded(self, address: str) -> bool:
         return await self.key_store.get(str(hci.Address(address))) is not None
@@ -362,7 +362,7 @@ class Link:
         await self.pair()
         return await self._guard(work())
 
-    async def _guard(self, work: Awaitable[Any]) -> Any:
+    async def _guard(self, work: Awaitable[T]) -> T:
         if self._gone.is_set():
             if asyncio.iscoroutine(work):
                 work.close()

@@ -185,7 +185,7 @@ class ControlServer:
         """Listen on `tcp://HOST:PORT` or `unix:PATH`; returns the address testers use."""
         if address.startswith("unix:"):
             path = Path(address.removeprefix("unix://").removeprefix("unix:"))
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, at the start
             self._server = await asyncio.start_unix_server(self._serve, path)
             return f"unix:{path}"
         host, port = parse_tcp(address)

@@ -1,4 +1,4 @@
-"""Encode what devices send: IEEE 11073 numbers, date-time, and the Bluetooth blood pressure and glucose characteristics.
+"""Encode what devices send: IEEE 11073 numbers, date-time, Bluetooth blood pressure and glucose characteristics.
 
 Input: Python values (Decimal, naive datetime, flags). Output: the exact bytes on the air, little endian.
 Written from the specifications (IEEE 11073-20601; GATT Specification Supplement) and sharing nothing with the decoders.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -65,13 +66,12 @@ def medical_float(value: Number) -> bytes:
     return struct.pack("<I", (exponent & 0xFF) << 24 | mantissa & 0xFFFFFF)
 
 
-def _fit(value: Decimal, *, mantissa_bits: int, exponent_bits: int, taken: object) -> tuple[int, int]:
+def _fit(value: Decimal, *, mantissa_bits: int, exponent_bits: int, taken: Iterable[int]) -> tuple[int, int]:
     """(mantissa, exponent) of exactly `value`, nearest to its own number of digits, avoiding the special codes."""
     if not value.is_finite():
         raise EncodingError(f"{value} is no number; use Special")
-    sign, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int):
-        raise EncodingError(f"{value} is no number; use Special")
+    sign, digits, power = value.as_tuple()
+    exponent = int(power)
     mantissa = int("".join(map(str, digits))) * (-1 if sign else 1)
     largest = (1 << (mantissa_bits - 1)) - 1
     lowest_exponent, highest_exponent = -(1 << (exponent_bits - 1)), (1 << (exponent_bits - 1)) - 1
@@ -81,7 +81,7 @@ def _fit(value: Decimal, *, mantissa_bits: int, exponent_bits: int, taken: objec
         mantissa, exponent = mantissa // 10, exponent + 1
     if mantissa == 0:
         exponent = max(exponent, lowest_exponent)
-    reserved = {_signed(code, mantissa_bits) for code in taken}  # type: ignore[attr-defined]
+    reserved = {_signed(code, mantissa_bits) for code in taken}
     if exponent == 0 and mantissa in reserved:
         raise EncodingError(f"{value} has the code of a special value")
     if abs(mantissa) > largest or not lowest_exponent <= exponent <= highest_exponent:

@@ -11,7 +11,7 @@ import logging
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from bumble import hci, ll
@@ -200,7 +200,7 @@ class VirtualController(Controller):
         self.advertising_sets.clear()
 
     def leave(self) -> None:
-        """This controller's host is gone for good."""
+        """Take part no more: the host is gone for good."""
         self.go_silent()
         self.host = None
         self.air.remove_controller(self)
@@ -211,7 +211,7 @@ class Air(LocalLink):
 
     def __init__(self, *, fast_connect: bool = True) -> None:
         """`fast_connect`: connect to a device on the air at once instead of at its next advertisement."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.fast_connect = fast_connect
         self._by_address: dict[hci.Address, VirtualController] = {}
 
@@ -272,8 +272,7 @@ class _HubClient(asyncio.Protocol):
         self.controller: VirtualController | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self.controller = VirtualController(f"radio-{self._number}", air=self._air, host_sink=self)
         self._parser.set_packet_sink(self.controller)
 

@@ -9,41 +9,33 @@ import abc
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 from bumble import att, hci
-from bumble.core import AdvertisingData, ProtocolError
+from bumble.core import ProtocolError
 from bumble.device import Connection, Device, DeviceConfiguration
-from bumble.gatt import GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR, Characteristic, Descriptor, Service
+from bumble.gatt import Characteristic, Service
+from bumble.gatt_server import Server
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.smp import ErrorCode, IoCapability, Session, SMP_Pairing_Request_Command
 
+from simulators.advertising import AdvertisingWindow, advertising_data
 from simulators.clock import DeviceClock, GlucoseClock, TrueClock
 from simulators.encoding import EncodingError, current_time, date_time, parse_date_time
 from simulators.faults import FaultSwitches
+from simulators.gatt_table import INDICATE, NEEDS_ENCRYPTION, NOTIFY, READ, WRITE, characteristic
 from simulators.ledger import Ledger
 from simulators.link import Air, Radio
 from simulators.memory import DeviceMemory
 
 logger = logging.getLogger(__name__)
 
-READ: Final = Characteristic.Properties.READ
-WRITE: Final = Characteristic.Properties.WRITE
-NOTIFY: Final = Characteristic.Properties.NOTIFY
-INDICATE: Final = Characteristic.Properties.INDICATE
-READABLE: Final = Characteristic.READABLE
-WRITEABLE: Final = Characteristic.WRITEABLE
-NEEDS_ENCRYPTION: Final = Characteristic.READ_REQUIRES_ENCRYPTION | Characteristic.WRITE_REQUIRES_ENCRYPTION
-NEEDS_AUTHENTICATION: Final = Characteristic.READ_REQUIRES_AUTHENTICATION | Characteristic.WRITE_REQUIRES_AUTHENTICATION
-
-_READ_SECURITY: Final = Characteristic.READ_REQUIRES_ENCRYPTION | Characteristic.READ_REQUIRES_AUTHENTICATION
-_WRITE_SECURITY: Final = Characteristic.WRITE_REQUIRES_ENCRYPTION | Characteristic.WRITE_REQUIRES_AUTHENTICATION
-
 DATA_FIELD_IGNORED: Final = 0x80  # Current Time Service: the written value is not taken
+_LARGEST_MTU: Final = 517
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +107,6 @@ class Peripheral(abc.ABC):
 
     kind: ClassVar[str]
     service_uuid: ClassVar[int]
-    appearance: ClassVar[int]
     shows_passkey: ClassVar[bool] = False
 
     def __init__(
@@ -137,16 +128,16 @@ class Peripheral(abc.ABC):
         self._true_clock = clock
         self._radio: Radio | None = None
         self._device: Device | None = None
+        self._window: AdvertisingWindow | None = None
         self._connection: Connection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._session_tasks: set[asyncio.Task[None]] = set()
-        self._window_until = 0.0
         self._pairing_mode = False
         self._last_activity = 0.0
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._sent_in_session = 0
-        self._bytes_in_session = 0
+        self._octets_in_session = 0
         if self.memory.clock is None:
             self.memory.clock = self._new_clock(self._shown_at_first())
             self.memory.save()
@@ -154,7 +145,7 @@ class Peripheral(abc.ABC):
     # What a kind of device adds ---------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def services(self) -> list[Service]:
+    def services(self, server: Server) -> list[Service]:
         """Its own GATT services, without those every device has."""
 
     @abc.abstractmethod
@@ -166,10 +157,11 @@ class Peripheral(abc.ABC):
     def undelivered(self) -> int:
         """Records no gateway has taken over yet."""
 
+    @abc.abstractmethod
     def finished(self) -> bool:
         """Whether this session has nothing left to do, so that the device hangs up after `idle_seconds`."""
-        return False
 
+    @abc.abstractmethod
     def on_encrypted(self, connection: Connection) -> None:
         """The link has become secure."""
 
@@ -177,8 +169,7 @@ class Peripheral(abc.ABC):
 
     @property
     def clock(self) -> DeviceClock | GlucoseClock:
-        assert self.memory.clock is not None
-        return self.memory.clock
+        return self.memory.clock or self._new_clock(self._shown_at_first())
 
     def true_now(self) -> datetime:
         return self._true_clock.now()
@@ -195,14 +186,13 @@ class Peripheral(abc.ABC):
         self.memory.clock = self.clock.jump(timedelta(seconds=seconds), self.true_now())
         self.memory.save()
 
-    def reset_clock(self, shown: datetime = datetime(2000, 1, 1)) -> None:  # noqa: DTZ001 - a bare date on a display
-        """As after a change of batteries."""
-        self.memory.clock = self._new_clock(shown)
+    def reset_clock(self) -> None:
+        """As after a change of batteries: midnight of 1 January 2000."""
+        self.memory.clock = self._new_clock(datetime(2000, 1, 1))  # noqa: DTZ001 - a bare date on a display
         self.memory.save()
 
     def _shown_at_first(self) -> datetime:
-        now = self.true_now()
-        local = now.astimezone(ZoneInfo(self.settings.zone)).replace(tzinfo=None)
+        local = self.true_now().astimezone(ZoneInfo(self.settings.zone)).replace(tzinfo=None)
         return local + timedelta(seconds=self.settings.clock_offset_seconds)
 
     # Power ------------------------------------------------------------------------------------------------------------
@@ -217,7 +207,7 @@ class Peripheral(abc.ABC):
 
     @property
     def is_advertising(self) -> bool:
-        return self._device is not None and bool(self._device.is_advertising)
+        return self._window is not None and self._window.is_advertising
 
     @property
     def accepts_pairing(self) -> bool:
@@ -244,22 +234,24 @@ class Peripheral(abc.ABC):
         device.keystore = self.memory.bonds
         device.pairing_config_factory = self._pairing_config
         device.smp_session_proxy = _ProtectedSession
-        self._device = device
-        device.add_services([*self.services(), *self._common_services()])
+        device.add_services([*self.services(device.gatt_server), *self._common_services(device.gatt_server)])
         device.on(Device.EVENT_CONNECTION, self._on_connection)
         self._listen_to_requests(device)
+        self._device = device
+        self._window = AdvertisingWindow(device, advertising_data(self.settings.name, self.service_uuid))
         self.apply_faults()
         await device.power_on()
 
     async def power_off(self) -> None:
         """Batteries out: the peer sees a supervision timeout. Memory and bonds stay."""
-        device, radio = self._device, self._radio
-        if device is None or radio is None:
+        device, radio, window = self._device, self._radio, self._window
+        if device is None or radio is None or window is None:
             return
-        self._device = self._radio = None
+        self._device = self._radio = self._window = None
         await radio.close()
-        device.host.on_transport_lost()
+        device.host.on_transport_lost()  # type: ignore[no-untyped-call]
         self._drop_session()
+        await window.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -267,7 +259,7 @@ class Peripheral(abc.ABC):
     def apply_faults(self) -> None:
         """Bring radio and GATT server in line with the fault switches."""
         if self._device is not None:
-            self._device.gatt_server.max_mtu = self.faults.mtu or 517
+            self._device.gatt_server.max_mtu = self.faults.mtu or _LARGEST_MTU
         if self._radio is not None and self._radio.is_virtual:
             self._radio.shape(answers_connections=not self.faults.ignore_connections)
 
@@ -292,53 +284,18 @@ class Peripheral(abc.ABC):
         async with self._changed:
             await self._changed.wait_for(lambda: self.undelivered == 0)
 
-    # Advertising ------------------------------------------------------------------------------------------------------
-
     async def open_window(self, seconds: float | None = None, *, pairing: bool = False) -> None:
         """Advertise for a while (again), as after a measurement or when its button is held."""
-        if self._device is None:
-            return
-        limit = self.settings.window_seconds if seconds is None else seconds
-        self._window_until = asyncio.get_running_loop().time() + limit
         self._pairing_mode = pairing
-        await self._advertise()
-
-    async def _advertise(self) -> None:
-        device = self._device
-        if device is None or self._connection is not None or device.is_advertising:
-            return
-        # Two callers may arrive here at once (a measurement and a lost link); bumble restarts the set for each.
-        await device.start_advertising(advertising_data=self._advertising_data())
-        self._start(self._close_window(), self._tasks)
-
-    async def _close_window(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (remaining := self._window_until - loop.time()) > 0:
-            await asyncio.sleep(remaining)
-        self._pairing_mode = False
-        if self._device is not None and self._device.is_advertising:
-            await self._device.stop_advertising()
-
-    def _advertising_data(self) -> bytes:
-        return bytes(
-            AdvertisingData(
-                [
-                    (AdvertisingData.FLAGS, bytes((0x06,))),
-                    (
-                        AdvertisingData.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS,
-                        self.service_uuid.to_bytes(2, "little"),
-                    ),
-                    (AdvertisingData.COMPLETE_LOCAL_NAME, self.settings.name.encode()),
-                ]
-            )
-        )
+        if self._window is not None:
+            await self._window.open(self.settings.window_seconds if seconds is None else seconds)
 
     # One session ------------------------------------------------------------------------------------------------------
 
     def _on_connection(self, connection: Connection) -> None:
         self._connection = connection
         self.sessions += 1
-        self._sent_in_session = self._bytes_in_session = 0
+        self._sent_in_session = self._octets_in_session = 0
         self._touch()
         connection.on(Connection.EVENT_DISCONNECTION, lambda _reason: self._on_disconnection(connection))
         connection.on(Connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, lambda: self._on_encryption(connection))
@@ -348,12 +305,18 @@ class Peripheral(abc.ABC):
     def _on_disconnection(self, connection: Connection) -> None:
         if self._connection is not connection:
             return
-        secure = connection.is_encrypted
+        was_useless = not connection.is_encrypted
         self._drop_session()
-        loop = asyncio.get_running_loop()
-        if self._device is not None and loop.time() < self._window_until and (self.undelivered or not secure):
-            self._start(self._advertise(), self._tasks)
-        self._start(self._notify_change(), self._tasks)
+        if self._window is not None and self._window.is_open:
+            # Records left, or a pairing that failed: stay on the air for the rest of the window.
+            self._start(self._after_session(was_useless=was_useless), self._tasks)
+
+    async def _after_session(self, *, was_useless: bool) -> None:
+        window = self._window
+        if window is not None and (self.undelivered or was_useless):
+            await window.resume()
+        elif window is not None:
+            await window.close()
 
     def _drop_session(self) -> None:
         self._connection = None
@@ -393,38 +356,39 @@ class Peripheral(abc.ABC):
         self._wake.set()
 
     def _listen_to_requests(self, device: Device) -> None:
-        server = device.gatt_server
-        handle = server.on_gatt_pdu
+        handle = device.gatt_server.on_gatt_pdu
 
-        def on_gatt_pdu(bearer: att.Bearer, pdu: att.ATT_PDU) -> None:
+        def on_gatt_pdu(bearer: att.Bearer, att_pdu: att.ATT_PDU) -> None:
             self._touch()
             if not self.faults.silent_gatt:
-                handle(bearer, pdu)
+                handle(bearer, att_pdu)
 
-        server.on_gatt_pdu = on_gatt_pdu  # type: ignore[method-assign]
+        device.gatt_server.on_gatt_pdu = on_gatt_pdu  # type: ignore[method-assign]
 
-    async def send(self, connection: Connection, characteristic: Characteristic[bytes], payload: bytes) -> None:
+    async def send(self, connection: Connection, value: Characteristic[bytes], payload: bytes) -> None:
         """Indicate or notify one value, with the faults of this device. Returns when sent (or confirmed)."""
-        assert self._device is not None
-        if self.faults.drop_at_byte is not None and self._bytes_in_session + len(payload) > self.faults.drop_at_byte:
-            self.faults.drop_at_byte = None
+        if self._device is None:
+            return
+        faults, position = self.faults, self._sent_in_session + 1
+        if faults.drop_at_byte is not None and self._octets_in_session + len(payload) > faults.drop_at_byte:
+            faults.drop_at_byte = None
             await self._lose_link()
-        self._sent_in_session += 1
-        self._bytes_in_session += len(payload)
-        indicate = bool(characteristic.properties & INDICATE)
+        self._sent_in_session = position
+        self._octets_in_session += len(payload)
+        indicate = bool(value.properties & INDICATE)
         transmit = self._device.indicate_subscriber if indicate else self._device.notify_subscriber
         # A remembered subscription was not written in this session, so it must be forced past bumble's check.
-        force = self.faults.early_indication
-        if self._sent_in_session == self.faults.drop_at_notification:
-            self.faults.drop_at_notification = None
-            sending = asyncio.ensure_future(transmit(connection, characteristic, payload, force=force))
+        force = faults.early_indication
+        if position == faults.drop_at_notification:
+            faults.drop_at_notification = None
+            sending = asyncio.ensure_future(transmit(connection, value, payload, force=force))
             await asyncio.sleep(0)  # the value leaves, its confirmation is never seen
             sending.cancel()
             await self._lose_link()
-        await transmit(connection, characteristic, payload, force=force)
-        if indicate and self._sent_in_session == self.faults.duplicate_indication:
-            self.faults.duplicate_indication = None
-            await transmit(connection, characteristic, payload, force=force)
+        await transmit(connection, value, payload, force=force)
+        if indicate and position == faults.duplicate_indication:
+            faults.duplicate_indication = None
+            await transmit(connection, value, payload, force=force)
         self._touch()
 
     async def _lose_link(self) -> None:
@@ -435,8 +399,8 @@ class Peripheral(abc.ABC):
         async with self._changed:
             self._changed.notify_all()
 
-    def _start(self, work: Any, group: set[asyncio.Task[None]]) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work, name=f"{self.settings.device_id}")
+    def _start(self, work: Coroutine[Any, Any, None], group: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=self.settings.device_id)
         group.add(task)
         task.add_done_callback(lambda done: self._on_task_done(done, group))
 
@@ -445,53 +409,21 @@ class Peripheral(abc.ABC):
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.warning("%s: %s: %s", self.settings.device_id, type(error).__name__, error)
 
-    # GATT -------------------------------------------------------------------------------------------------------------
+    # What every device has --------------------------------------------------------------------------------------------
 
     def _pairing_config(self, connection: Connection) -> PairingConfig:
         del connection
         return PairingConfig(sc=True, mitm=self.shows_passkey, bonding=True, delegate=_Display(self))
 
-    def characteristic(
-        self,
-        uuid: int,
-        properties: Characteristic.Properties,
-        *,
-        security: int = 0,
-        value: bytes | None = None,
-        read: Callable[[], bytes] | None = None,
-        write: Callable[[Connection, bytes], Awaitable[None] | None] | None = None,
-        on_subscription: Callable[[Connection, bool], None] | None = None,
-    ) -> Characteristic[bytes]:
-        """A characteristic; with notify or indicate it gets a CCCD under the same security (bumble's has none)."""
-        assert self._device is not None
-        permissions = Characteristic.Permissions(0)
-        if properties & READ:
-            permissions |= READABLE | security & _READ_SECURITY
-        if properties & WRITE:
-            permissions |= WRITEABLE | security & _WRITE_SECURITY
-        content: Any = value
-        if read is not None or write is not None:
-            content = att.AttributeValue(read=None if read is None else lambda _connection: read(), write=write)
-        made: Characteristic[bytes] = Characteristic(f"{uuid:04X}", properties, permissions, content)
-        if properties & (NOTIFY | INDICATE):
-            made.descriptors = (
-                Descriptor(
-                    GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
-                    READABLE | WRITEABLE | security & _WRITE_SECURITY,
-                    self._device.gatt_server.make_descriptor_value(made),
-                ),
-            )
-            if on_subscription is not None:
-                made.on(
-                    Characteristic.EVENT_SUBSCRIPTION,
-                    lambda bearer, notify, indicate: on_subscription(bearer, notify or indicate),
-                )
-        return made
-
-    def clock_characteristic(self, *, security: int) -> Characteristic[bytes]:
+    def clock_characteristic(self, server: Server, *, security: att.Attribute.Permissions) -> Characteristic[bytes]:
         """Date Time 2A08 inside the device's own service, as A&D cuffs and Accu-Chek meters have it."""
-        return self.characteristic(
-            0x2A08, READ | WRITE, security=security, read=lambda: date_time(self.shown_time()), write=self._write_clock
+        return characteristic(
+            server,
+            0x2A08,
+            READ | WRITE,
+            security=security,
+            read=lambda: date_time(self.shown_time()),
+            write=self._write_clock,
         )
 
     def _write_clock(self, connection: Connection, value: bytes) -> None:
@@ -501,10 +433,10 @@ class Peripheral(abc.ABC):
         except EncodingError as error:
             raise att.ATT_Error(DATA_FIELD_IGNORED) from error
 
-    def _common_services(self) -> list[Service]:
+    def _common_services(self, server: Server) -> list[Service]:
         settings = self.settings
         information = [
-            self.characteristic(uuid, READ, value=text.encode())
+            characteristic(server, uuid, READ, value=text.encode())
             for uuid, text in (
                 (0x2A29, settings.manufacturer),
                 (0x2A24, settings.model),
@@ -512,16 +444,13 @@ class Peripheral(abc.ABC):
                 (0x2A26, settings.firmware),
             )
         ]
-        battery = self.characteristic(0x2A19, READ, read=lambda: bytes((self.memory.battery_percent,)))
-        now = self.characteristic(
+        battery = characteristic(server, 0x2A19, READ, read=lambda: bytes((self.memory.battery_percent,)))
+        now = characteristic(
+            server,
             0x2A2B,
             READ | WRITE | NOTIFY,
             security=NEEDS_ENCRYPTION,
             read=lambda: current_time(self.shown_time()),
             write=self._write_clock,
         )
-        return [
-            Service("180A", information),
-            Service("180F", [battery]),
-            Service("1805", [now]),
-        ]
+        return [Service("180A", information), Service("180F", [battery]), Service("1805", [now])]

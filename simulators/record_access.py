@@ -50,6 +50,7 @@ class ResponseValue(enum.IntEnum):
     OPERAND_NOT_SUPPORTED = 9
 
 
+Bound = int | datetime
 FILTER_SEQUENCE = 1
 FILTER_USER_FACING_TIME = 2
 
@@ -96,15 +97,17 @@ def decide(request: bytes, records: Sequence[StoredRecord]) -> Decision:
 
 
 def _choose(operator: int, operand: bytes, records: Sequence[StoredRecord]) -> Sequence[StoredRecord]:
+    low: Bound | None = None
+    high: Bound | None = None
     match operator:
         case Operator.ALL | Operator.FIRST | Operator.LAST:
             if operand:
                 raise _RefusedError(ResponseValue.INVALID_OPERAND)
             return {Operator.ALL: records, Operator.FIRST: records[:1], Operator.LAST: records[-1:]}[Operator(operator)]
         case Operator.AT_MOST:
-            low, high = None, _one_bound(operand)
+            high = _one_bound(operand)
         case Operator.AT_LEAST:
-            low, high = _one_bound(operand), None
+            low = _one_bound(operand)
         case Operator.WITHIN:
             low, high = _two_bounds(operand)
         case Operator.NULL:
@@ -112,9 +115,6 @@ def _choose(operator: int, operand: bytes, records: Sequence[StoredRecord]) -> S
         case _:
             raise _RefusedError(ResponseValue.OPERATOR_NOT_SUPPORTED)
     return [record for record in records if _within(record, low, high)]
-
-
-Bound = int | datetime
 
 
 def _within(record: StoredRecord, low: Bound | None, high: Bound | None) -> bool:

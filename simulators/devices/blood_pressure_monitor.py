@@ -1,4 +1,4 @@
-"""A cuff: advertises after a measurement, indicates its unsent records oldest first, erases what was confirmed, hangs up.
+"""A cuff: advertises after a measurement, indicates unsent records oldest first, erases what was confirmed, hangs up.
 
 Input: measurements. Output: Blood Pressure Service 1810 on the air, and the ledger of what was measured.
 """
@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
+from bumble.gatt_server import Server
 
 from simulators.clock import DeviceClock
 from simulators.encoding import (
@@ -24,9 +25,10 @@ from simulators.encoding import (
     blood_pressure_feature,
     blood_pressure_measurement,
 )
+from simulators.gatt_table import INDICATE, NEEDS_ENCRYPTION, READ, characteristic
 from simulators.ledger import LedgerEntry
 from simulators.memory import StoredRecord
-from simulators.peripheral import INDICATE, NEEDS_ENCRYPTION, READ, Peripheral
+from simulators.peripheral import Peripheral
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +53,17 @@ class BloodPressureMonitor(Peripheral):
 
     kind: ClassVar[str] = "blood-pressure"
     service_uuid: ClassVar[int] = 0x1810
-    appearance: ClassVar[int] = 0x0381
 
     _measurement: Characteristic[bytes]
     _subscribed = False
     _delivering = False
 
-    def services(self) -> list[Service]:
-        self._measurement = self.characteristic(
-            0x2A35, INDICATE, security=NEEDS_ENCRYPTION, on_subscription=self._on_subscription
+    def services(self, server: Server) -> list[Service]:
+        self._measurement = characteristic(
+            server, 0x2A35, INDICATE, security=NEEDS_ENCRYPTION, on_subscription=self._on_subscription
         )
-        feature = self.characteristic(
+        feature = characteristic(
+            server,
             0x2A49,
             READ,
             value=blood_pressure_feature(
@@ -71,7 +73,9 @@ class BloodPressureMonitor(Peripheral):
                 | BloodPressureFeature.POSITION
             ),
         )
-        return [Service("1810", [self._measurement, feature, self.clock_characteristic(security=NEEDS_ENCRYPTION)])]
+        return [
+            Service("1810", [self._measurement, feature, self.clock_characteristic(server, security=NEEDS_ENCRYPTION)])
+        ]
 
     def _new_clock(self, shown: datetime) -> DeviceClock:
         now = self.true_now()

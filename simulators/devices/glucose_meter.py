@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 from bumble import att
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
+from bumble.gatt_server import Server
 
 from simulators.clock import DeviceClock, GlucoseClock
 from simulators.encoding import (
@@ -32,9 +33,10 @@ from simulators.encoding import (
     glucose_measurement,
     racp_response,
 )
+from simulators.gatt_table import INDICATE, NEEDS_AUTHENTICATION, NOTIFY, READ, WRITE, characteristic
 from simulators.ledger import LedgerEntry
 from simulators.memory import StoredRecord
-from simulators.peripheral import INDICATE, NEEDS_AUTHENTICATION, NOTIFY, READ, WRITE, Peripheral
+from simulators.peripheral import Peripheral
 from simulators.record_access import Decision, OpCode, ResponseValue, decide
 
 MG_PER_DL: Final = "mg/dL"
@@ -95,22 +97,24 @@ class GlucoseMeter(Peripheral):
 
     kind: ClassVar[str] = "glucose"
     service_uuid: ClassVar[int] = 0x1808
-    appearance: ClassVar[int] = 0x0400
     shows_passkey: ClassVar[bool] = True
 
+    _server: Server
     _measurement: Characteristic[bytes]
     _context: Characteristic[bytes]
     _access: Characteristic[bytes]
     _procedure: asyncio.Task[None] | None = None
     _fetched_up_to = 0
 
-    def services(self) -> list[Service]:
-        self._measurement = self.characteristic(0x2A18, NOTIFY, security=NEEDS_AUTHENTICATION)
-        self._context = self.characteristic(0x2A34, NOTIFY, security=NEEDS_AUTHENTICATION)
-        self._access = self.characteristic(
-            0x2A52, WRITE | INDICATE, security=NEEDS_AUTHENTICATION, write=self._on_request
+    def services(self, server: Server) -> list[Service]:
+        self._server = server
+        self._measurement = characteristic(server, 0x2A18, NOTIFY, security=NEEDS_AUTHENTICATION)
+        self._context = characteristic(server, 0x2A34, NOTIFY, security=NEEDS_AUTHENTICATION)
+        self._access = characteristic(
+            server, 0x2A52, WRITE | INDICATE, security=NEEDS_AUTHENTICATION, write=self._on_request
         )
-        feature = self.characteristic(
+        feature = characteristic(
+            server,
             0x2A51,
             READ,
             value=glucose_feature(
@@ -122,7 +126,7 @@ class GlucoseMeter(Peripheral):
                 | GlucoseFeature.READ_INTERRUPT
             ),
         )
-        clock = self.clock_characteristic(security=NEEDS_AUTHENTICATION)
+        clock = self.clock_characteristic(server, security=NEEDS_AUTHENTICATION)
         return [Service("1808", [self._measurement, self._context, feature, self._access, clock])]
 
     def _new_clock(self, shown: datetime) -> GlucoseClock:
@@ -132,6 +136,14 @@ class GlucoseMeter(Peripheral):
     @property
     def undelivered(self) -> int:
         return sum(record.sequence > self._fetched_up_to for record in self.memory.records)
+
+    def finished(self) -> bool:
+        """Meters never hang up by themselves while a collector may still ask; patience ends it."""
+        return False
+
+    def on_encrypted(self, connection: Connection) -> None:
+        del connection
+        self._procedure = None
 
     async def measure(self, reading: GlucoseReading) -> LedgerEntry:
         """Use a strip now: store the record, write the ledger, show up on the air for the advertising window."""
@@ -143,7 +155,8 @@ class GlucoseMeter(Peripheral):
         """Store a record without going on the air."""
         reading = out_of_range(reading)
         clock = self.clock
-        assert isinstance(clock, GlucoseClock)
+        if not isinstance(clock, GlucoseClock):
+            raise TypeError(f"{self.settings.device_id}: its memory holds the clock of another kind of device")
         now = self.true_now()
         concentration, unit = to_wire(reading)
         packet = GlucosePacket(
@@ -194,9 +207,7 @@ class GlucoseMeter(Peripheral):
 
     def _is_configured(self, connection: Connection) -> bool:
         """The collector must have switched on the indications of 2A52 first (0xFD otherwise)."""
-        assert self._device is not None
-        value = self._device.gatt_server.read_cccd(connection, self._access)
-        return bool(value[0] & 0x02)
+        return bool(self._server.read_cccd(connection, self._access)[0] & 0x02)
 
     async def _carry_out(self, connection: Connection, decision: Decision) -> None:
         if not decision.abort:
