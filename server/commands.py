@@ -31,3 +31,12 @@ def migrate(
     for name in applied:
         typer.echo(f"applied {name}")
     typer.echo("the database is up to date")
+
+
+def _mount_ingest() -> None:
+    from server.ingest.cli import app as ingest
+
+    app.add_typer(ingest, name="ingest")
+
+
+_mount_ingest()

@@ -6,7 +6,7 @@ Output: psycopg connections that have taken that role, with the practice of the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Literal, TypeAlias
 
@@ -38,7 +38,14 @@ def connect(dsn: str, role: Role | None = None, *, application_name: str = "vita
     return psycopg.connect(conninfo(dsn, role, application_name))
 
 
-def open_pool(dsn: str, role: Role, *, max_size: int = 4, application_name: str = "vitalwire") -> ConnectionPool[Connection]:
+async def async_connect(dsn: str, role: Role | None = None, *, application_name: str = "vitalwire") -> AsyncConnection:
+    """One autocommit connection for the event loop: each statement is a transaction of its own."""
+    return await psycopg.AsyncConnection.connect(conninfo(dsn, role, application_name), autocommit=True)
+
+
+def open_pool(
+    dsn: str, role: Role, *, max_size: int = 4, application_name: str = "vitalwire"
+) -> ConnectionPool[Connection]:
     """A pool for threads. Waits until the database answers; raises `PoolTimeout` after 30 s."""
     pool: ConnectionPool[Connection] = ConnectionPool(
         conninfo(dsn, role, application_name), min_size=1, max_size=max_size, open=False
@@ -78,12 +85,24 @@ async def async_transaction(
         yield conn
 
 
+_DURABILITY_SQL: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+_DURABILITY_NAMES: Final = [*_DURABLE_SETTINGS, "synchronous_commit"]
+
+
 def require_durable(conn: Connection) -> None:
-    """Refuse to serve from a database that may forget what it acknowledged."""
+    """Refuse to serve from a database that may forget what it acknowledged. Raises `UnsafeDatabaseError`."""
+    _check_durable(dict(conn.execute(_DURABILITY_SQL, (_DURABILITY_NAMES,)).fetchall()))
+
+
+async def require_durable_async(conn: AsyncConnection) -> None:
+    """As `require_durable`, for the event loop."""
+    cursor = await conn.execute(_DURABILITY_SQL, (_DURABILITY_NAMES,))
+    _check_durable(dict(await cursor.fetchall()))
+
+
+def _check_durable(settings: Mapping[str, str]) -> None:
     for name, wanted in _DURABLE_SETTINGS.items():
-        row = conn.execute("SELECT current_setting(%s)", (name,)).fetchone()
-        if row is None or row[0] != wanted:
+        if settings.get(name) != wanted:
             raise UnsafeDatabaseError(f"{name} must be {wanted}: a receipt promises that the reading is on disk")
-    row = conn.execute("SELECT current_setting('synchronous_commit')").fetchone()
-    if row is None or row[0] not in _DURABLE_COMMIT:
+    if settings.get("synchronous_commit") not in _DURABLE_COMMIT:
         raise UnsafeDatabaseError("synchronous_commit must not be off: a receipt promises that the reading is on disk")

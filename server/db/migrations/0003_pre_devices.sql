@@ -18,6 +18,8 @@ CREATE TABLE gateway_status (
     outbox_depth       integer NOT NULL,
     oldest_pending_at  timestamptz,
     software           text NOT NULL,
+    config_version     integer,
+    warnings           text[] NOT NULL DEFAULT '{}',
     devices            jsonb NOT NULL DEFAULT '[]',
     heard_at           timestamptz NOT NULL,
     CONSTRAINT gateway_status_state_known CHECK (state IN ('online', 'offline'))
@@ -56,6 +58,20 @@ CREATE TABLE device_assignment (
         (device_id WITH =, (coalesce(user_slot, -1)) WITH =, valid WITH &&)
 );
 CREATE INDEX device_assignment_patient ON device_assignment (patient_id);
+CREATE INDEX device_assignment_device ON device_assignment (device_id);
+
+-- A device that becomes known or assigned may have readings waiting: ingest releases them when it is told.
+CREATE FUNCTION notify_assignment() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM pg_notify('vw_assignment', '');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER device_notify AFTER INSERT OR UPDATE ON device FOR EACH STATEMENT EXECUTE FUNCTION notify_assignment();
+CREATE TRIGGER device_assignment_notify AFTER INSERT OR UPDATE ON device_assignment
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_assignment();
 
 -- The last configuration sent to a gateway (retained topic) and the version it acknowledged.
 CREATE TABLE gateway_config (

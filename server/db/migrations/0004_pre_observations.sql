@@ -1,4 +1,5 @@
--- Readings. Written by the ingest role alone, append-only; corrected by superseding, never edited in place.
+-- Readings. Written by the ingest role alone, append-only; corrected by superseding, never edited in place. One change
+-- is allowed: a held reading gets its patient once the device is assigned.
 
 -- The gate of idempotency: one row a reading, written in the transaction of its observation. It is a plain table
 -- because a hypertable cannot have a unique index without its time column, and a reading's time may be recomputed
@@ -111,6 +112,7 @@ FROM observation_of_practice;
 
 GRANT SELECT, INSERT ON message_gate TO vw_ingest;
 GRANT SELECT, INSERT ON observation TO vw_ingest;
+GRANT UPDATE (patient_id, local_date, verdict) ON observation TO vw_ingest;  -- a held reading finds its patient
 GRANT INSERT ON alert_work TO vw_ingest;
 GRANT SELECT, INSERT, UPDATE ON dead_letter TO vw_ingest;
 GRANT SELECT ON dead_letter TO vw_web;

@@ -1,0 +1,219 @@
+"""The ingest process: arrivals in batches → decide → one transaction → receipts and acknowledgements.
+
+Input: MQTT messages of all gateways. Output: rows, receipts after COMMIT, retained configurations of gateways.
+One thread. While the database stores a batch, the next one is read from the network. Nothing is acknowledged or
+receipted before its transaction has committed; what was not acknowledged comes again, and is known by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Final, LiteralString
+
+import psycopg
+import structlog
+
+from gateway.contract import (
+    ContractError,
+    Receipt,
+    Rejection,
+    decode_status,
+    encode,
+    gateway_of,
+    receipts_topic,
+)
+from server.config import ServerSettings
+from server.db.pool import AsyncConnection, async_connect, require_durable_async
+from server.ingest.accept import Accepted, Rejected, accept
+from server.ingest.brake import Brake
+from server.ingest.configuration import publish_configurations
+from server.ingest.health import Health
+from server.ingest.link import Arrival, Link
+from server.ingest.release import release_held
+from server.ingest.write import Outcome, store, store_status
+
+_log = structlog.get_logger("vitalwire.ingest")
+
+READINGS: Final = "vw/1/gw/+/up/readings"
+STATUS: Final = "vw/1/gw/+/up/status"
+SHARED_GROUP: Final = "ingest"
+_RETRY_FIRST_SECONDS: Final = 0.1
+_RETRY_LAST_SECONDS: Final = 5.0
+# Notifications reach us at once; this only heals what was missed while we were away.
+_POLL_SECONDS: Final = 60
+_CHANNELS: Final[tuple[LiteralString, ...]] = ("vw_gateway_config", "vw_assignment")
+
+
+class Consumer:
+    """Owns the link to the broker, one database connection for writing and one that listens."""
+
+    def __init__(self, settings: ServerSettings, dsn: str) -> None:
+        self._settings = settings
+        self._dsn = dsn
+        self._practices: dict[str, str] = {}
+        self._health = Health(settings)
+        self._brake = Brake(settings)
+        self._tidy_now = asyncio.Event()
+        shared = f"$share/{SHARED_GROUP}/" if settings.ingest_shared else ""
+        self._link = Link(settings, (f"{shared}{READINGS}", STATUS))
+        self._link.on_connected = self._tidy_now.set
+        self._database_ready = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Until told to stop. Loses nothing whenever it ends, however it ends."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._announce(on_ready), name="ready"),
+                group.create_task(self._link.run(), name="link"),
+                group.create_task(self._consume(), name="consume"),
+                group.create_task(self._keep_house(), name="housekeeping"),
+                group.create_task(self._health.run(self._link), name="health"),
+            ]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _announce(self, on_ready: Callable[[], None]) -> None:
+        await asyncio.gather(self._link.first_connected.wait(), self._database_ready.wait())
+        on_ready()
+
+    # --- readings -----------------------------------------------------------------------------------------------
+
+    async def _consume(self) -> None:
+        """Store batch after batch on one connection; a new one when it is lost, with the batch in hand kept."""
+        delay = _RETRY_FIRST_SECONDS
+        batch: list[Arrival] = []
+        while True:
+            try:
+                async with await async_connect(self._dsn, "vw_ingest", application_name="vitalwire-ingest") as conn:
+                    await require_durable_async(conn)
+                    self._health.database_up()
+                    self._database_ready.set()
+                    while True:
+                        batch = batch or await self._next_batch()
+                        await self._handle(conn, batch)
+                        batch = []
+                        delay = _RETRY_FIRST_SECONDS
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self._health.database_down(error)
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, hides nothing
+                delay = min(delay * 2, _RETRY_LAST_SECONDS)
+
+    async def _next_batch(self) -> list[Arrival]:
+        """What has arrived, once there is something; a running stream is gathered for a few milliseconds."""
+        link, most = self._link, self._settings.ingest_batch_messages
+        await self._brake.wait_released()
+        await link.arrived.wait()
+        if self._settings.ingest_batch_seconds and 1 < len(link) < most:
+            await asyncio.sleep(self._settings.ingest_batch_seconds)
+        return link.take(most)
+
+    async def _handle(self, conn: AsyncConnection, batch: Sequence[Arrival]) -> None:
+        readings = [arrival for arrival in batch if not arrival.topic.endswith("/up/status")]
+        await self._learn_gateways(conn, batch)
+        accepted, rejected = self._decide(readings)
+        outcome = await store(conn, accepted, rejected)
+        for arrival in batch:
+            if arrival.topic.endswith("/up/status"):
+                await self._handle_status(conn, arrival)
+        self._send_receipts(accepted, outcome.rejected)
+        self._link.acknowledge(batch)
+        self._account(readings, outcome)
+
+    def _decide(self, readings: Sequence[Arrival]) -> tuple[list[Accepted], list[Rejected]]:
+        accepted: list[Accepted] = []
+        rejected: list[Rejected] = []
+        for arrival in readings:
+            for item in accept(arrival.topic, arrival.payload, self._practices):
+                if isinstance(item, Accepted):
+                    accepted.append(item)
+                else:
+                    rejected.append(item)
+        return accepted, rejected
+
+    def _send_receipts(self, accepted: Sequence[Accepted], rejected: Sequence[Rejected]) -> None:
+        """One message for each gateway of the batch, after COMMIT. Stored includes what was there already."""
+        refused = {name for item in rejected for name in item.message_ids}
+        stored: defaultdict[str, list[str]] = defaultdict(list)
+        rejections: defaultdict[str, list[Rejection]] = defaultdict(list)
+        for item in accepted:
+            name = str(item.reading.message_id)
+            if name not in refused:
+                stored[item.gateway_id].append(name)
+        for bad in rejected:
+            if bad.gateway_id is not None:
+                names = bad.message_ids
+                rejections[bad.gateway_id] += [Rejection(message_id=name, reason=bad.reason) for name in names]
+        for gateway_id in stored.keys() | rejections.keys():
+            receipt = Receipt(stored=tuple(stored.get(gateway_id, ())), rejected=tuple(rejections.get(gateway_id, ())))
+            if receipt.stored or receipt.rejected:
+                self._link.publish(receipts_topic(gateway_id), encode(receipt))
+
+    def _account(self, readings: Sequence[Arrival], outcome: Outcome) -> None:
+        self._health.count(len(readings), outcome)
+        gateways = frozenset(item.gateway_id for item in outcome.rejected)
+        total = sum(outcome.new.values()) + outcome.already + len(outcome.rejected)
+        if self._brake.record(total, len(outcome.rejected), gateways):
+            self._health.braked()
+
+    # --- status and reference data ------------------------------------------------------------------------------
+
+    async def _handle_status(self, conn: AsyncConnection, arrival: Arrival) -> None:
+        gateway_id = gateway_of(arrival.topic)
+        practice_id = self._practices.get(gateway_id or "")
+        if gateway_id is None or practice_id is None:
+            return
+        try:
+            status = decode_status(arrival.payload)
+            await store_status(conn, gateway_id, practice_id, status, repeated=arrival.repeated)
+        except (ContractError, psycopg.DataError, psycopg.IntegrityError) as error:
+            # A status is repeated by the next one: it is not worth a dead letter.
+            _log.warning("status not understood", gateway_id=gateway_id, error=type(error).__name__)
+
+    async def _learn_gateways(self, conn: AsyncConnection, batch: Sequence[Arrival]) -> None:
+        """Look up gateways that were never heard of, so that one enrolled a second ago is served at once."""
+        heard = {gateway_id for arrival in batch if (gateway_id := gateway_of(arrival.topic)) is not None}
+        unknown = heard - self._practices.keys()
+        if unknown:
+            cursor = await conn.execute(
+                "SELECT id, practice_id FROM gateway WHERE id = ANY(%s) AND revoked_at IS NULL", (list(unknown),)
+            )
+            self._practices.update(await cursor.fetchall())
+
+    async def _keep_house(self) -> None:
+        """Publish configurations and release held readings: at start, when told to, and now and then."""
+        delay = _RETRY_FIRST_SECONDS
+        while True:
+            try:
+                async with await async_connect(self._dsn, "vw_ingest", application_name="vitalwire-tidy") as conn:
+                    for channel in _CHANNELS:
+                        await conn.execute(f"LISTEN {channel}")
+                    while True:
+                        await self._tidy(conn)
+                        delay = _RETRY_FIRST_SECONDS
+                        await self._wait_for_work(conn)
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _RETRY_LAST_SECONDS)
+
+    async def _wait_for_work(self, conn: AsyncConnection) -> None:
+        """Returns at a notification, within a second of a new connection to the broker, or when the poll is due."""
+        for _ in range(_POLL_SECONDS):
+            if self._tidy_now.is_set():
+                return
+            async for _notification in conn.notifies(timeout=1.0, stop_after=1):
+                return
+
+    async def _tidy(self, conn: AsyncConnection) -> None:
+        self._tidy_now.clear()
+        revoked = await conn.execute("SELECT id FROM gateway WHERE revoked_at IS NOT NULL")
+        for (gateway_id,) in await revoked.fetchall():
+            self._practices.pop(gateway_id, None)
+        if self._link.connected:
+            await publish_configurations(conn, self._link)
+        released = await release_held(conn)
+        if released:
+            _log.info("held readings released", count=released)
