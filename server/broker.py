@@ -51,6 +51,10 @@ class Listener:
     client_ca: Path | None = None
     user_name_is_client_id: bool = False
 
+    @property
+    def on_loopback(self) -> bool:
+        return self.host in {"127.0.0.1", "::1", "localhost"}
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerFiles:
@@ -143,6 +147,32 @@ def configuration_text(
         *(["use_username_as_clientid true"] if listener.user_name_is_client_id else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def write_files(
+    files: BrokerFiles,
+    listener: Listener,
+    passwords: Mapping[str, str] | None,
+    *,
+    access: str | None = None,
+    persistent: bool = True,
+) -> None:
+    """Write all files of a broker; users that are already there keep their passwords. None lets everybody in."""
+    if passwords is None and not listener.on_loopback:
+        raise BrokerError("a broker without passwords may listen on loopback only")
+    files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.store.mkdir(exist_ok=True, mode=0o700)
+    text = configuration_text(files, listener, anonymous=passwords is None, persistent=persistent)
+    write_private(files.configuration, text)
+    if passwords is not None:
+        set_passwords(files, passwords)
+        write_private(files.access, access or access_file_text())
+
+
+def hand_over(files: BrokerFiles, *, uid: int, gid: int) -> None:
+    """Give the files to the user the broker runs as, where that is somebody else."""
+    for path in (files.folder, *files.folder.rglob("*")):
+        os.chown(path, uid, gid)
 
 
 def _tls_lines(listener: Listener) -> list[str]:
@@ -241,20 +271,7 @@ class MosquittoChild:
         self.files = BrokerFiles(folder.resolve())
         self.listener = listener or Listener(port=free_port())
         self.process: subprocess.Popen[bytes] | None = None
-        self._write_files(passwords, access, persistent=persistent)
-
-    def _write_files(self, passwords: Mapping[str, str] | None, access: str | None, *, persistent: bool) -> None:
-        files = self.files
-        files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        files.store.mkdir(exist_ok=True, mode=0o700)
-        anonymous = passwords is None
-        if anonymous and self.listener.host not in {"127.0.0.1", "::1", "localhost"}:
-            raise BrokerError("a broker without passwords may listen on loopback only")
-        text = configuration_text(files, self.listener, anonymous=anonymous, persistent=persistent)
-        write_private(files.configuration, text)
-        if passwords is not None:
-            set_passwords(files, passwords)
-            write_private(files.access, access or access_file_text())
+        write_files(self.files, self.listener, passwords, access=access, persistent=persistent)
 
     @property
     def host(self) -> str:

@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _STOP_SECONDS: Final = 10.0
 
 
-class ChildFailed(RuntimeError):
+class ChildFailedError(RuntimeError):
     """A process of the demo did not start, or ended on its own. The message names its log."""
 
 
@@ -54,7 +54,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads hold locks here
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         threading.Thread(target=self._drain, name=f"log-{self.name}", daemon=True).start()
 
@@ -62,8 +62,8 @@ class Child:
         """Copy standard output to the log; the first JSON object that says it is ready is kept."""
         assert self.process is not None
         assert self.process.stdout is not None
-        with self.log.open("ab") as log:
-            for line in self.process.stdout:
+        with self.process.stdout as output, self.log.open("ab") as log:
+            for line in output:
                 log.write(line)
                 log.flush()
                 if not self._first_line.is_set() and line.startswith(b"{"):
@@ -80,12 +80,12 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def wait_ready_line(self, timeout: float = 30.0) -> dict[str, Any]:
-        """The JSON ready line. Raises `ChildFailed` when the process ends or stays silent."""
+        """The JSON ready line. Raises `ChildFailedError` when the process ends or stays silent."""
         deadline = time.monotonic() + timeout
         while not self._first_line.wait(0.05):
             self._require_running()
             if time.monotonic() > deadline:
-                raise ChildFailed(f"{self.name} did not become ready in {timeout:.0f} s; see {self.log}")
+                raise ChildFailedError(f"{self.name} did not become ready in {timeout:.0f} s; see {self.log}")
         assert self._ready_line is not None
         return self._ready_line
 
@@ -95,13 +95,13 @@ class Child:
         while not condition():
             self._require_running()
             if time.monotonic() > deadline:
-                raise ChildFailed(f"{self.name} did not become ready in {timeout:.0f} s; see {self.log}")
+                raise ChildFailedError(f"{self.name} did not become ready in {timeout:.0f} s; see {self.log}")
             time.sleep(0.05)
 
     def _require_running(self) -> None:
         if not self.running:
             code = self.process.returncode if self.process else None
-            raise ChildFailed(f"{self.name} ended with exit code {code}; see {self.log}\n{self.last_lines()}")
+            raise ChildFailedError(f"{self.name} ended with exit code {code}; see {self.log}\n{self.last_lines()}")
 
     def last_lines(self, count: int = 5) -> str:
         try:
