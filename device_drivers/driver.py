@@ -188,7 +188,7 @@ class Context(Protocol):
     def note_battery(self, percent: int) -> None: ...
 
     def note_information(self, **strings: str) -> None:
-        """Record device information: manufacturer, model, serial, firmware, hardware, software, system_id, pnp_id."""
+        """Record device information: manufacturer, model, serial, firmware, hardware, software."""
         ...
 
     def note_warning(self, word: str) -> None:
@@ -226,8 +226,8 @@ class ReadingDraft:
     """One reading of one device: everything a message needs but identity, clock correction and patient.
 
     `raws` are the octets that were read, by characteristic (a glucose measurement with its context has two).
-    `identity_raws` are those the identity is made of: the measurement without its context, so that a record that is
-    read again after its context was cut off by a dropped link keeps its identity.
+    The identity of a reading is made of the measurement's own octets, without its context: a record that is read again
+    because the link dropped before its context must keep its identity.
     `packets` are the indexes, in the sequence given to `decode`, of every packet this reading came from: both of a
     packet that was sent twice. `received_at` is when the first of them arrived.
     `user_facing_time` is the device's naive wall clock at the measurement (base time plus time offset).
@@ -236,7 +236,6 @@ class ReadingDraft:
 
     measurement: Measurement
     raws: Mapping[str, bytes]
-    identity_raws: Mapping[str, bytes]
     packets: tuple[int, ...]
     received_at: datetime
     user_facing_time: datetime | None = None

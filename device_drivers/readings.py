@@ -146,11 +146,9 @@ def _join_orphans(sorting: _Sorting, *, ended: bool) -> list[int]:
 
 def _draft(entry: _Open, model: str | None) -> ReadingDraft:
     measurement = _without_fillers(_joined(entry))
-    primary = measurement.characteristic
     return ReadingDraft(
         measurement=measurement,
         raws=dict(entry.raws),
-        identity_raws={primary: entry.raws[primary]},
         packets=tuple(sorted(entry.packets)),
         received_at=entry.received_at,
         user_facing_time=user_facing_time(measurement),
@@ -181,7 +179,7 @@ def _without_fillers(measurement: Measurement) -> Measurement:
 
 
 def user_facing_time(measurement: Measurement) -> datetime | None:
-    """What the device's display showed at the measurement: for a glucose record, base time plus time offset (GLS 1.0.1).
+    """What the display showed at the measurement: for a glucose record, base time plus time offset (GLS 1.0.1).
 
     None when the device did not know, and when its offset overran.
     """

@@ -5,18 +5,16 @@ Input: octets as read. Output: text safe to show and to store. Devices pad with 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from device_drivers.reader import Reader
+MODEL: Final = "2A24"
 
-SYSTEM_ID: Final = "2A23"
-PNP_ID: Final = "2A50"
-
-STRINGS: Final = MappingProxyType(
+STRINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "2A29": "manufacturer",
-        "2A24": "model",
+        MODEL: "model",
         "2A25": "serial",
         "2A26": "firmware",
         "2A27": "hardware",
@@ -30,16 +28,3 @@ def decode_text(payload: bytes) -> str:
     """Text up to the first NUL, without control characters and outer blanks; broken UTF-8 shows as U+FFFD."""
     text = payload.split(b"\0", 1)[0].decode("utf-8", errors="replace")
     return "".join(sign for sign in text if sign.isprintable()).strip()[:_LONGEST]
-
-
-def decode_system_id(payload: bytes) -> str:
-    """2A23: eight octets, most significant first, as EUI-64 text."""
-    return Reader(SYSTEM_ID, payload).octets(8, "system id")[::-1].hex(":")
-
-
-def decode_pnp_id(payload: bytes) -> str:
-    """2A50 as `source:vendor:product:version`, hexadecimal."""
-    reader = Reader(PNP_ID, payload)
-    source = reader.u8("vendor id source")
-    vendor, product, version = reader.u16("vendor id"), reader.u16("product id"), reader.u16("product version")
-    return f"{source:02x}:{vendor:04x}:{product:04x}:{version:04x}"

@@ -151,6 +151,11 @@ def announces_context(payload: bytes) -> bool:
     return bool(payload) and bool(payload[0] & _CONTEXT_FOLLOWS)
 
 
+def sequence_number_of(payload: bytes) -> int | None:
+    """The sequence number of a 2A18 or 2A34 payload, without reading the rest; None when it is cut off before."""
+    return payload[1] | payload[2] << 8 if len(payload) > 2 else None
+
+
 # --- context --------------------------------------------------------------------------------------------------------
 
 _CARBOHYDRATE: Final = 0x01
