@@ -1,0 +1,351 @@
+"""One patient-month as the rules see it: facts indexed, gates turned into spans, ledgers computed once.
+
+Input: `Facts` and the parameter tree. Output: `Context` with courses, time ledgers, day ledgers and citations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+from server.billing.calendar import ONE_DAY, ServicePeriod, ZoneHistory, bounds, microseconds, midnight, month_period
+from server.billing.codes import Code, register
+from server.billing.day_ledger import DayGates, DayLedger, dated, read_days
+from server.billing.fact_types import Consent, Device, Enrollment, Facts, Practitioner, Reading, Staff, TimeEntry, Visit
+from server.billing.parameter_tree import Citation, ParameterTree
+from server.billing.time_ledger import (
+    DISPUTED,
+    NEVER_COUNTS,
+    ClosedSpan,
+    EntryRow,
+    Exclusion,
+    Piece,
+    Span,
+    TimeLedger,
+    admit,
+)
+
+_ALWAYS: Final = (-(1 << 62), 1 << 62)
+# Work with the patient in person: outside these programs' remote or non-face-to-face nature unless justified.
+_REMOTE_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """One program of one billing practitioner for the patient: the enrolments that make it up, oldest first."""
+
+    program: str
+    practitioner: str
+    enrollments: tuple[Enrollment, ...]
+
+    @property
+    def first_on(self) -> date:
+        return self.enrollments[0].from_
+
+    @property
+    def diagnosis(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(e.diagnosis for e in self.enrollments if e.diagnosis))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentWindow:
+    """From the grant to the moment the stop takes effect."""
+
+    start: datetime
+    end: datetime | None
+    place: int
+
+
+class Context:
+    """Everything a rule may ask. Computed lazily, kept for the run, never changed."""
+
+    def __init__(self, facts: Facts, tree: ParameterTree) -> None:
+        self.facts = facts
+        self.tree = tree
+        self.codes: Mapping[str, Code] = register()
+        self.month: ServicePeriod = month_period(facts.month)
+        self.zone = facts.practice.time_zone
+        self.span: Span = bounds(self.month, self.zone)
+        self.zones = ZoneHistory([(z.from_, z.zone) for z in facts.patient.time_zones], self.zone)
+        self.practitioners: Mapping[str, Practitioner] = {p.id: p for p in facts.practitioners}
+        self.staff: Mapping[str, Staff] = {p.id: p for p in facts.staff}
+        self.devices: Mapping[str, Device] = {d.id: d for d in facts.devices}
+        self.entries: tuple[TimeEntry, ...] = tuple(self._month_entries())
+        self._ledgers: dict[tuple[str, str], TimeLedger] = {}
+        self._days: dict[int, DayLedger] = {}
+
+    def cite(self, path: str, day: date | None = None) -> Citation:
+        """The citation of a parameter on the day (the month's last when none is named)."""
+        return self.tree.at(path, day or self.month.last).citation
+
+    def group_of(self, practitioner: str) -> str | None:
+        person = self.practitioners.get(practitioner)
+        return person.group if person else None
+
+    def same_group(self, one: str | None, other: str | None) -> bool:
+        """Whether two practitioners bill as one: the same person or the same group."""
+        if one is None or other is None:
+            return False
+        group = self.group_of(one)
+        return one == other or (group is not None and group == self.group_of(other))
+
+    def rules_loaded(self, day: date) -> bool:
+        """Whether the rules of that day's year are in this pack; a locked year is never decided by an older one."""
+        return self.tree.at("situation/rule_year", day).value is True
+
+    # --- courses ---
+
+    @cached_property
+    def courses(self) -> tuple[Course, ...]:
+        """Enrolments that touch the month or ended before it, by program and practitioner."""
+        by_key: dict[tuple[str, str], list[Enrollment]] = {}
+        for enrollment in self.facts.enrollments:
+            if enrollment.from_ <= self.month.last:
+                by_key.setdefault((enrollment.program, enrollment.practitioner), []).append(enrollment)
+        return tuple(
+            Course(
+                program=program,
+                practitioner=practitioner,
+                enrollments=tuple(sorted(found, key=lambda e: (e.from_, e.system or "", e.episode or ""))),
+            )
+            for (program, practitioner), found in sorted(by_key.items())
+        )
+
+    def running(self, course: Course) -> bool:
+        """Whether an enrolment of the course has a date in the month."""
+        return any(self.month.meets(e.from_, e.to) for e in course.enrollments)
+
+    def place_of(self, enrollment: Enrollment) -> str:
+        return f"enrollments/{next(i for i, e in enumerate(self.facts.enrollments) if e is enrollment)}"
+
+    # --- consent ---
+
+    def consent_windows(self, program: str, practitioner: str) -> tuple[ConsentWindow, ...]:
+        """Complete consents to this practitioner, oldest first. An incomplete consent unlocks nothing."""
+        needed = self.required_statements(program)
+        found = []
+        for place, consent in enumerate(self.facts.consents):
+            mine = consent.program == program and consent.practitioner == practitioner
+            if mine and consent.granted_at <= self.facts.as_of and needed <= set(consent.statements):
+                end = self._stop_of(consent)
+                found.append(ConsentWindow(start=consent.granted_at, end=end, place=place))
+        return tuple(sorted(found, key=lambda w: (w.start, w.place)))
+
+    def required_statements(self, program: str) -> frozenset[str]:
+        path = f"{program}/eligibility/consent_statements"
+        return (
+            frozenset(self.tree.words(path, self.month.last)) if self.tree.has(path, self.month.last) else frozenset()
+        )
+
+    def _stop_of(self, consent: Consent) -> datetime | None:
+        """When a revocation takes effect: at its moment, or at the end of its month where the practice chose so."""
+        if consent.revoked_at is None or consent.revoked_at > self.facts.as_of:
+            return None
+        if self.facts.practice.revocation_effective == "moment":
+            return consent.revoked_at
+        local = ZoneHistory([], self.zone).local_date(consent.revoked_at)
+        end = midnight(month_period(f"{local.year:04d}-{local.month:02d}").last + ONE_DAY, self.zone)
+        return datetime.fromtimestamp(end / 1_000_000, tz=consent.revoked_at.tzinfo)
+
+    # --- visits ---
+
+    def visits_by(self, practitioner: str) -> tuple[tuple[int, Visit, date], ...]:
+        """(place, visit, local date) of this practitioner's visits that had happened by `as_of`."""
+        local = ZoneHistory([], self.zone)
+        return tuple(
+            (place, visit, local.local_date(visit.at))
+            for place, visit in enumerate(self.facts.visits)
+            if visit.practitioner == practitioner and visit.at <= self.facts.as_of
+        )
+
+    # --- time ---
+
+    def _month_entries(self) -> Iterator[TimeEntry]:
+        low, high = self.span
+        for entry in sorted(self.facts.time_entries, key=lambda e: (e.start, e.end, e.id)):
+            if (
+                entry.recorded_at <= self.facts.as_of
+                and microseconds(entry.start) < high
+                and microseconds(entry.end) > low
+            ):
+                yield entry
+
+    @cached_property
+    def spans(self) -> Mapping[str, Span]:
+        """Entries clipped to the practice's month; the rest of a call across midnight belongs to the other month."""
+        low, high = self.span
+        return {e.id: (max(microseconds(e.start), low), min(microseconds(e.end), high)) for e in self.entries}
+
+    def ledger(self, course: Course, gates: tuple[ClosedSpan, ...] = ()) -> TimeLedger:
+        """The time ledger of a course; `gates` are the program's own closed spans."""
+        key = (course.program, course.practitioner)
+        found = self._ledgers.get(key)
+        if found is None:
+            found = self._ledgers[key] = self._build_ledger(course, gates)
+        return found
+
+    def known_ledgers(self) -> Mapping[tuple[str, str], TimeLedger]:
+        return self._ledgers
+
+    def _build_ledger(self, course: Course, gates: tuple[ClosedSpan, ...]) -> TimeLedger:
+        entries = [entry for entry in self.entries if entry.program == course.program]
+        if not entries:
+            return TimeLedger()
+        closed = (*self._consent_gates(course), *gates, *self._stay_gates, *self._enrollment_gates(course))
+        rows: list[EntryRow] = []
+        clean: list[Piece] = []
+        disputed: list[Piece] = []
+        for entry in entries:
+            row, kept, doubtful = admit(
+                entry,
+                self.spans[entry.id],
+                whole=self._whole_exclusion(entry, course),
+                closed=(*closed, *self._cross_program(entry)),
+                elsewhere=self._elsewhere(entry),
+            )
+            rows.append(row)
+            clean += [Piece(start=a, end=b, entry=entry.id, performer=entry.performer) for a, b in kept]
+            disputed += [Piece(start=a, end=b, entry=entry.id, performer=entry.performer) for a, b in doubtful]
+        return TimeLedger(rows=tuple(rows), clean=tuple(clean), disputed=tuple(disputed))
+
+    def _whole_exclusion(self, entry: TimeEntry, course: Course) -> Exclusion | None:
+        low, high = self.spans[entry.id]
+        reason = None
+        if entry.automated or not self._may_perform(entry.performer, course.practitioner):
+            reason = "WRONG_PERFORMER"
+        elif entry.activity in NEVER_COUNTS or (entry.in_person and course.program in _REMOTE_PROGRAMS):
+            reason = "CONDITIONS_NOT_MET"
+        elif entry.part_of_visit:
+            reason = "OVERLAP_CROSS_PROGRAM"
+        return Exclusion(microseconds=high - low, reason=reason) if reason else None
+
+    def _may_perform(self, performer: str, practitioner: str) -> bool:
+        person = self.practitioners.get(performer)
+        if person is not None:
+            return self.may_bill(person) and self.same_group(performer, practitioner)
+        staff = self.staff.get(performer)
+        return staff is not None and staff.qualified
+
+    def may_bill(self, person: Practitioner) -> bool:
+        return person.credential.upper() in self.tree.words("situation/billing_practitioner", self.month.last)
+
+    def _consent_gates(self, course: Course) -> Iterator[ClosedSpan]:
+        if course.program not in _CONSENT_PROGRAMS:
+            return
+        windows = self.consent_windows(course.program, course.practitioner)
+        reason = "NO_CONSENT"
+        closed_from = _ALWAYS[0]
+        for window in windows:
+            start = microseconds(window.start)
+            if start > closed_from:
+                yield ClosedSpan(start=closed_from, end=start, reason=reason, with_=())
+            if window.end is None:
+                return
+            closed_from = max(closed_from, microseconds(window.end))
+            reason = "CONSENT_REVOKED"
+        yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
+
+    @cached_property
+    def _stay_gates(self) -> tuple[ClosedSpan, ...]:
+        spans = []
+        for place, stay in enumerate(self.facts.stays):
+            if self.month.meets(stay.from_ - ONE_DAY, None if stay.to is None else stay.to + ONE_DAY):
+                low = midnight(stay.from_, self.zones.zone_on(stay.from_))
+                high = _ALWAYS[1] if stay.to is None else midnight(stay.to + ONE_DAY, self.zones.zone_on(stay.to))
+                spans.append(ClosedSpan(start=low, end=high, reason="INPATIENT_TIME", with_=(f"stays/{place}",)))
+        return tuple(spans)
+
+    def _enrollment_gates(self, course: Course) -> Iterator[ClosedSpan]:
+        closed_from, reason = _ALWAYS[0], "CONDITIONS_NOT_MET"
+        for enrollment in course.enrollments:
+            start = midnight(enrollment.from_, self.zone)
+            if start > closed_from:
+                yield ClosedSpan(start=closed_from, end=start, reason=reason)
+            if enrollment.to is None:
+                return
+            closed_from = max(closed_from, midnight(enrollment.to + ONE_DAY, self.zone))
+            reason = "CONSENT_REVOKED" if enrollment.end_reason == "consent-withdrawn" else "EPISODE_ENDED_EARLY"
+        yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
+
+    @cached_property
+    def _by_performer(self) -> Mapping[str, tuple[TimeEntry, ...]]:
+        found: dict[str, list[TimeEntry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.performer, []).append(entry)
+        return {performer: tuple(entries) for performer, entries in found.items()}
+
+    def _cross_program(self, entry: TimeEntry) -> Iterator[ClosedSpan]:
+        if entry.automated:
+            return
+        for other in self._by_performer[entry.performer]:
+            if other.program != entry.program and not other.automated:
+                low, high = self.spans[other.id]
+                yield ClosedSpan(start=low, end=high, reason="OVERLAP_CROSS_PROGRAM", with_=(other.id,))
+
+    def _elsewhere(self, entry: TimeEntry) -> Iterator[ClosedSpan]:
+        for place, other in enumerate(self.facts.elsewhere):
+            if other.performer == entry.performer and other.patient != self.facts.patient.id:
+                yield ClosedSpan(
+                    start=microseconds(other.start),
+                    end=microseconds(other.end),
+                    reason=DISPUTED,
+                    with_=(f"elsewhere/{place}",),
+                )
+
+    # --- days ---
+
+    @cached_property
+    def readings(self) -> tuple[tuple[Reading, date], ...]:
+        return dated(self.facts.readings, self.zones, self.facts.as_of)
+
+    def day_ledger(self, enrollment: Enrollment, *, self_reported: bool = False) -> DayLedger:
+        """Reading days of one enrolment."""
+        key = id(enrollment)
+        found = self._days.get(key)
+        if found is None:
+            window = self.episode_consent(enrollment)
+            gates = DayGates(
+                first_on=enrollment.from_,
+                last_on=enrollment.to,
+                consent_from=window.start if window else None,
+                consent_until=window.end if window else None,
+                ordered_on=enrollment.ordered_on,
+                setup_on=self.setup_on(enrollment),
+                self_reported=self_reported,
+                system=enrollment.system,
+            )
+            found = self._days[key] = read_days(self.readings, self.devices, gates)
+        return found
+
+    def episode_consent(self, enrollment: Enrollment) -> ConsentWindow | None:
+        """The consent an episode runs under: the last one not ended before the enrolment began."""
+        windows = [
+            window
+            for window in self.consent_windows(enrollment.program, enrollment.practitioner)
+            if window.end is None or self.zones.local_date(window.end) >= enrollment.from_
+        ]
+        return windows[0] if windows else None
+
+    def setup_on(self, enrollment: Enrollment) -> date | None:
+        return enrollment.setup_on
+
+    def ends_on(self, enrollment: Enrollment) -> tuple[date, str] | None:
+        """The last date of the episode and why it ended, if that is known by now."""
+        ends: list[tuple[date, str]] = []
+        window = self.episode_consent(enrollment)
+        if window is not None and window.end is not None:
+            ends.append((self.zones.local_date(window.end - timedelta(microseconds=1)), "consent-withdrawn"))
+        if enrollment.to is not None:
+            ends.append((enrollment.to, enrollment.end_reason or "ended"))
+        return min(ends) if ends else None
+
+    def inpatient_on(self, days: Iterable[date]) -> tuple[date, ...]:
+        return tuple(
+            day for day in days if any(s.from_ <= day and (s.to is None or day <= s.to) for s in self.facts.stays)
+        )
+
+
+_CONSENT_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm", "apcm", "bhi", "cocm", "data-review"})
