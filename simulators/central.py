@@ -277,8 +277,10 @@ class Link:
         self._central = central
         self._pairing = asyncio.Lock()
         self._lost: list[Callable[[], None]] = []
+        self._bonded: list[Callable[[], None]] = []
         self._gone = asyncio.Event()
         connection.on(Connection.EVENT_DISCONNECTION, self._on_disconnection)
+        connection.on(Connection.EVENT_PAIRING, self._on_pairing)
 
     @property
     def is_connected(self) -> bool:
@@ -294,6 +296,14 @@ class Link:
 
     def on_lost(self, callback: Callable[[], None]) -> None:
         self._lost.append(callback)
+
+    def on_bonded(self, callback: Callable[[], None]) -> None:
+        """Called whenever a bond was made on this link, asked for or not."""
+        self._bonded.append(callback)
+
+    def _on_pairing(self, _keys: object) -> None:
+        for callback in self._bonded:
+            callback()
 
     def _on_disconnection(self, reason: int) -> None:
         logger.debug("link to %s ended, reason 0x%02X", self.address, reason)

@@ -126,3 +126,21 @@ def device(
         control_address=control,
     )
     _run(work, "device")
+
+
+@app.command()
+def bluez(
+    address: Annotated[str, typer.Option(help="Bluetooth address of this adapter, as C0:00:00:00:00:01")],
+    state: Annotated[Path, typer.Option(help="folder of its bonds")],
+    hub: Annotated[str | None, typer.Option(help="address of the air")] = None,
+    transport: Annotated[str | None, typer.Option(help="a real controller instead: usb:0, hci-socket:0")] = None,
+    authorise: Annotated[bool, typer.Option(help="ask the agent also at Just Works pairings")] = False,
+) -> None:
+    """An org.bluez for one gateway on a private D-Bus. Prints {"ready": true, "bus_address": …}.
+
+    Start the gateway with DBUS_SYSTEM_BUS_ADDRESS set to that address: bleak then works on it unchanged.
+    """
+    from simulators.service import run_bluez
+
+    work = run_bluez(_radio(hub, transport), _checked_address(address), state=state, authorise_just_works=authorise)
+    _run(work, "bluez")

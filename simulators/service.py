@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from simulators.clock import SystemClock
 from simulators.control import ControlServer, DeviceControl
@@ -30,6 +31,9 @@ DEVICE_KINDS: dict[str, type[Peripheral]] = {
 }
 
 
+PARENT_CHECK_SECONDS: Final = 0.5  # how long an orphan lives on; shorter only costs wake-ups
+
+
 class RadioGoneError(RuntimeError):
     """The hub or the controller went away while the process still needed it."""
 
@@ -42,16 +46,26 @@ def announce(**fields: Any) -> None:
 
 @asynccontextmanager
 async def until_signalled() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set."""
+    """An event that SIGINT and SIGTERM set, and the end of the process that started this one."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    orphaned = loop.create_task(_watch_parent(stop))
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
         yield stop
     finally:
+        orphaned.cancel()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+async def _watch_parent(stop: asyncio.Event) -> None:
+    """A laboratory whose starter was killed must not stay behind."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - nobody tells a process that its parent died
+        await asyncio.sleep(PARENT_CHECK_SECONDS)
+    stop.set()
 
 
 async def stopped_or_lost(stop: asyncio.Event, lost: asyncio.Future[None] | None) -> None:
@@ -103,6 +117,19 @@ async def run_device(
             await server.close()
             await device.power_off()
             ledger.close()
+
+
+async def run_bluez(radio: str, address: str, *, state: Path, authorise_just_works: bool) -> None:
+    """An `org.bluez` of its own, for one gateway."""
+    from simulators.bluez.facade import BluezFacade
+
+    facade = await BluezFacade.open(radio, address, state=state, authorise_just_works=authorise_just_works)
+    async with until_signalled() as stop:
+        try:
+            announce(bus_address=facade.bus_address, address=address)
+            await stopped_or_lost(stop, facade.radio_lost)
+        finally:
+            await facade.close()
 
 
 async def _while_on(device: Peripheral, stop: asyncio.Event) -> None:
