@@ -13,6 +13,7 @@ from typing import Final
 from server.security.identity import Role
 
 CLINICAL: Final = frozenset({Role.NURSE, Role.PRACTITIONER})
+STAFF: Final = frozenset(Role) - {Role.PATIENT}
 EVERYBODY: Final = frozenset(Role)
 PUBLIC: Final[frozenset[Role] | None] = None
 
@@ -43,6 +44,26 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("GET", "/", EVERYBODY),
     _rule("POST", "/logout", EVERYBODY),
     _rule("POST", "/session/extend", EVERYBODY),
+    _rule("GET", "/events", STAFF, background=True),
+    # Clinical work
+    _rule("GET", "/worklist", CLINICAL),
+    _rule("GET", "/worklist/rows", CLINICAL, background=True),
+    _rule("GET", "/alerts/{alert_id}/panel", CLINICAL),
+    _rule("POST", "/alerts/{alert_id}/claim", CLINICAL),
+    _rule("POST", "/alerts/{alert_id}/contact", CLINICAL),
+    _rule("POST", "/alerts/{alert_id}/snooze", CLINICAL),
+    _rule("POST", "/alerts/{alert_id}/escalate", CLINICAL),
+    _rule("POST", "/alerts/{alert_id}/close", CLINICAL),
+    _rule("GET", "/patients", CLINICAL),
+    _rule("GET", "/patients/{patient_id}", CLINICAL),
+    # Time of clinical work. A beat without input must not keep the session alive; the page marks those itself.
+    _rule("GET", "/time", CLINICAL),
+    _rule("POST", "/time/{patient_id}/start", CLINICAL),
+    _rule("POST", "/time/{patient_id}/beat", CLINICAL),
+    _rule("POST", "/time/{patient_id}/turn", CLINICAL),
+    _rule("GET", "/time/{patient_id}/confirm", CLINICAL),
+    _rule("POST", "/time/{patient_id}/confirm", CLINICAL),
+    _rule("POST", "/time/{patient_id}/discard", CLINICAL),
 )
 
 _BY_ROUTE: Final = {(rule.method, rule.path): rule for rule in RULES}

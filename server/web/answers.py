@@ -14,10 +14,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from server.db.audit import append_audit
 from server.db.pool import async_transaction
 from server.security.identity import CurrentUser
+from server.security.phi import NotVisibleError
 from server.web.deps import session_user
 from server.web.htmx import is_fragment
 from server.web.pages import render
-from server.web.problems import LoginNeeded, Malformed, Problem
+from server.web.problems import LoginNeeded, Malformed, NotFound, Problem
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
@@ -26,6 +27,13 @@ async def on_problem(request: Request, error: Exception) -> Response:
     if isinstance(problem, LoginNeeded) and not wants_json(request):
         return _to_login(request)
     return problem_answer(request, problem)
+
+
+async def on_not_visible(request: Request, error: Exception) -> Response:
+    """Another practice's or another person's row: the same answer as for one that does not exist."""
+    hidden = cast("NotVisibleError", error)
+    what = f"This {hidden.entity}"
+    return await on_problem(request, NotFound(what, audit=("refused", hidden.entity, hidden.entity_id)))
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

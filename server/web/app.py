@@ -5,6 +5,7 @@ Input: settings. Output: an ASGI app. Routers are written out in order, so a rea
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -20,14 +21,16 @@ from starlette.exceptions import HTTPException
 from server import clock
 from server.db.pool import AsyncConnection, Role, conninfo
 from server.security.passwords import PasswordGate
+from server.security.phi import NotVisibleError
 from server.web import assets
-from server.web.answers import on_http_exception, on_problem, on_validation_error
+from server.web.answers import on_http_exception, on_not_visible, on_problem, on_validation_error
 from server.web.config import WebSettings
 from server.web.deps import authorize
 from server.web.pages import make_environment
 from server.web.problems import Problem
-from server.web.routes import health, login, static
+from server.web.routes import alerts, events, health, login, patients, static, time, worklist
 from server.web.shell import Shell
+from server.web.sse import Hub
 from server.web.state import WebState
 
 _log = structlog.get_logger(__name__)
@@ -36,6 +39,11 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     static.router,
     login.router,
+    worklist.router,
+    alerts.router,
+    patients.router,
+    time.router,
+    events.router,
 )
 
 
@@ -45,21 +53,28 @@ def create_app(settings: WebSettings, *, now: Callable[[], datetime] = clock.now
     loaded = assets.load_assets()
     if assets.missing():
         _log.warning("browser-libraries-missing", files=assets.missing(), remedy="python -m server.web.assets install")
+    pool = _pool(settings, "vw_web", settings.pool_size)
     state = WebState(
         settings=settings,
         now=now,
         assets=loaded,
         templates=make_environment(loaded),
         passwords=PasswordGate(),
-        pool=_pool(settings, "vw_web", settings.pool_size),
+        pool=pool,
         alerts_pool=_pool(settings, "vw_alerts", settings.alerts_pool_size),
+        hub=Hub(dsn=settings.dsn, pool=pool),
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with state.pool, state.alerts_pool:
             await state.pool.wait(timeout=30)
-            yield
+            listener = asyncio.create_task(state.hub.run(), name="live-updates")
+            try:
+                yield
+            finally:
+                listener.cancel()
+                await asyncio.gather(listener, return_exceptions=True)
 
     app = FastAPI(
         lifespan=lifespan,
@@ -72,6 +87,7 @@ def create_app(settings: WebSettings, *, now: Callable[[], datetime] = clock.now
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(NotVisibleError, on_not_visible)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_middleware(Shell, tls=settings.tls)

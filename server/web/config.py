@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from server.security.sessions import SessionLimits
 
@@ -16,3 +17,6 @@ class WebSettings:
     limits: SessionLimits = field(default_factory=SessionLimits)
     pool_size: int = 8
     alerts_pool_size: int = 2
+    billing_pool_size: int = 2
+    # JSON file, device id to control address, of running simulators; only a simulated practice's testers use it.
+    sim_control: Path | None = None

@@ -13,6 +13,7 @@ from server.db.pool import AsyncConnection
 from server.security.passwords import PasswordGate
 from server.web.assets import Assets
 from server.web.config import WebSettings
+from server.web.sse import Hub
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,3 +27,4 @@ class WebState:
     passwords: PasswordGate
     pool: AsyncConnectionPool[AsyncConnection]
     alerts_pool: AsyncConnectionPool[AsyncConnection]
+    hub: Hub

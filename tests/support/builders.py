@@ -290,8 +290,9 @@ def alert(
 ) -> str:
     conn.execute(
         "INSERT INTO alert (id, practice_id, patient_id, family, rule, severity, state, text, tags, evidence, ruleset,"
-        " opened_at, changed_at, due_at, owner_id, claimed_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'adult-default/3', %s, %s, %s, %s, %s)",
+        " opened_at, changed_at, due_at, owner_id, claimed_at, number)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'adult-default/3', %s, %s, %s, %s, %s,"
+        " (SELECT coalesce(max(number), 0) + 1 FROM alert WHERE patient_id = %s))",
         (
             alert_id,
             practice_id,
@@ -308,6 +309,7 @@ def alert(
             due_at,
             owner_id,
             opened_at if owner_id else None,
+            patient_id,
         ),
     )
     return alert_id
