@@ -86,5 +86,5 @@ def _close(turn: Turn, alert: Alert, action: Action) -> str | None:
 def _escalate(turn: Turn, alert: Alert, action: Action) -> str | None:
     if alert.state not in (State.OPEN, State.CLAIMED) or alert.level >= MAX_LEVEL:
         return "not_allowed"
-    turn.escalate(alert, actor=action.actor)
+    turn.escalate(alert, actor=action.actor, reason=action.reason or action.note)
     return None

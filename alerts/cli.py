@@ -6,7 +6,10 @@ Results are JSON lines on stdout, messages go to stderr. Exit 0 done, 2 input wr
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -70,6 +73,53 @@ def check_rules(
     typer.echo(f"{total - wrong}/{total} cases of {rule_set.label}", err=True)
     if wrong:
         raise typer.Exit(1)
+
+
+@app.command()
+def run(rules: Rules = None) -> None:
+    """Judge readings as they come in and run the clocks, until SIGTERM or Ctrl-C.
+
+    Needs DATABASE_URL (or DATABASE_URL_FILE). Prints {"ready": true} once the database is reached. Any number of
+    workers may run at once.
+    """
+    from alerts.worker import Worker
+
+    worker = Worker(_database_url(), _rule_set(rules or DEFAULT_POLICY))
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await worker.run(stop, on_ready=lambda: print(json.dumps({"ready": True}), flush=True))
+
+    asyncio.run(serve())
+
+
+@app.command("list")
+def list_alerts(
+    practice: Annotated[str | None, typer.Option("--practice", help="Only this practice.")] = None,
+) -> None:
+    """Print every live alert as a JSON line, most severe first. Needs DATABASE_URL (or DATABASE_URL_FILE)."""
+    from alerts import tables
+    from alerts.worker import connect
+
+    async def read() -> None:
+        async with await connect(_database_url()) as conn:
+            for row in await tables.live_alerts(conn, practice_id=practice):
+                print(json.dumps(row))
+
+    asyncio.run(read())
+
+
+def _database_url() -> str:
+    path = os.environ.get("DATABASE_URL_FILE")
+    try:
+        url = Path(path).read_text(encoding="utf-8").strip() if path else os.environ.get("DATABASE_URL", "")
+    except OSError as error:
+        _wrong("SettingsError", f"the file of DATABASE_URL_FILE cannot be read: {error.strerror}", "DATABASE_URL_FILE")
+    if not url:
+        _wrong("SettingsError", "no database is named: set DATABASE_URL or DATABASE_URL_FILE", "DATABASE_URL")
+    return url
 
 
 def _rule_set(path: Path) -> RuleSet:

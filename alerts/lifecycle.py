@@ -149,13 +149,13 @@ class Turn:
         )
         self.put(held, "claimed", actor=actor, came_from=alert.state)
 
-    def escalate(self, alert: Alert, actor: str | None) -> None:
+    def escalate(self, alert: Alert, actor: str | None, **detail: Any) -> None:
         """One level up; whoever is there is told."""
         level = min(alert.level + 1, MAX_LEVEL)
         raised = replace(alert, level=level)
         # Steps count from the moment the alert stood unclaimed: the last step's due time minus its minutes.
         raised = replace(raised, escalate_at=self._following_step(alert, raised))
-        self.put(raised, "escalated", actor=actor)
+        self.put(raised, "escalated", actor=actor, **detail)
         self._notify(raised)
 
     # --- ends
@@ -167,7 +167,7 @@ class Turn:
         )
         del self.live[alert.family]
         self.closed[alert.family] = ended
-        self._say(ended, kind, alert.state, actor)
+        self._say(ended, kind, alert.state, actor, **{key: value for key, value in fields.items() if value is not None})
 
     def settle_inhibition(self) -> None:
         """Alerts hidden by another carry the tag `inhibited` and rest; when the other ends their clock starts anew."""

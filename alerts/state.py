@@ -48,9 +48,9 @@ class PatientState(Value, frozen=True, kw_only=True):
     gateway_offline: bool = False
 
 
-def new_state(at: datetime) -> PatientState:
-    """A patient nothing is known of; silence counts from `at`."""
-    return PatientState(started_at=at, clock=at)
+def new_state(started_at: datetime, clock: datetime | None = None) -> PatientState:
+    """A patient nothing is known of; silence counts from `started_at`, nothing happens before `clock`."""
+    return PatientState(started_at=started_at, clock=clock or started_at)
 
 
 _encoder = msgspec.json.Encoder(decimal_format="string")

@@ -1,0 +1,1 @@
+"""Notifications and the channels they go out on: `Notification -> Delivery`."""
