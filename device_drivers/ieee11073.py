@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from device_drivers.measurement import AbsentReason
@@ -81,7 +80,6 @@ def decimal_of(mantissa: int, exponent: int) -> Decimal:
     return Decimal((mantissa < 0, tuple(map(int, str(abs(mantissa)))), exponent))
 
 
-@lru_cache(maxsize=8192)
 def plain(value: Decimal) -> str:
     """Decimal text without an exponent, trailing zeros kept."""
     return format(value, "f")
