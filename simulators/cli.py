@@ -11,9 +11,12 @@ import re
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from simulators.scenario import Scenario
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -144,3 +147,52 @@ def bluez(
 
     work = run_bluez(_radio(hub, transport), _checked_address(address), state=state, authorise_just_works=authorise)
     _run(work, "bluez")
+
+
+@scenario_app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="a scenario file, or the name of one that comes with us")],
+) -> None:
+    """Check a scenario file; prints what it holds, or every problem with its place."""
+    from simulators.scenario import expand, planned_readings
+
+    scenario = _read_scenario(file)
+    acts = expand(scenario)
+    summary = {
+        "scenario": scenario.scenario,
+        "homes": len(scenario.homes),
+        "devices": sum(len(home.devices) for home in scenario.homes),
+        "days": scenario.days,
+        "acts": len(acts),
+        "readings": planned_readings(acts).total(),
+        "expectations": len(scenario.expect),
+    }
+    sys.stdout.write(json.dumps(summary) + "\n")
+
+
+@scenario_app.command("expand")
+def expand_command(
+    file: Annotated[Path, typer.Argument(help="a scenario file, or the name of one that comes with us")],
+) -> None:
+    """Print every act of a scenario, one JSON object a line, in time order."""
+    from simulators.scenario import expand
+
+    for act in expand(_read_scenario(file)):
+        line = {
+            "at": act.at.isoformat(),
+            "home": act.home,
+            "device": act.device,
+            "patient": act.patient,
+            "request": act.request,
+        }
+        sys.stdout.write(json.dumps(line) + "\n")
+
+
+def _read_scenario(file: Path) -> Scenario:
+    from simulators.scenario import SCENARIO_FOLDER, ScenarioError, read_scenario
+
+    shipped = SCENARIO_FOLDER / f"{file}.yaml"
+    try:
+        return read_scenario(shipped if not file.exists() and shipped.exists() else file)
+    except ScenarioError as error:
+        _fail("bad-scenario", str(error), str(file))

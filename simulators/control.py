@@ -54,10 +54,12 @@ class DeviceControl:
                     return await self.status()
                 case "set-clock":
                     device.set_clock(datetime.fromisoformat(_text(request, "time")).replace(tzinfo=None))
+                case "reset-clock":
+                    device.set_clock(device.right_time())
+                case "change-batteries":
+                    device.change_batteries()
                 case "jump-clock":
                     device.jump_clock(float(request["seconds"]))
-                case "reset-clock":
-                    device.reset_clock()
                 case "set-battery":
                     device.memory.battery_percent = int(request["percent"])
                     device.memory.save()

@@ -186,14 +186,18 @@ class Peripheral(abc.ABC):
         self.memory.clock = self.clock.jump(timedelta(seconds=seconds), self.true_now())
         self.memory.save()
 
-    def reset_clock(self) -> None:
-        """As after a change of batteries: midnight of 1 January 2000."""
+    def change_batteries(self) -> None:
+        """Full batteries, and a clock at midnight of 1 January 2000."""
+        self.memory.battery_percent = 100
         self.memory.clock = self._new_clock(datetime(2000, 1, 1))  # noqa: DTZ001 - a bare date on a display
         self.memory.save()
 
+    def right_time(self) -> datetime:
+        """What a right clock would show at the device's place now."""
+        return self.true_now().astimezone(ZoneInfo(self.settings.zone)).replace(tzinfo=None)
+
     def _shown_at_first(self) -> datetime:
-        local = self.true_now().astimezone(ZoneInfo(self.settings.zone)).replace(tzinfo=None)
-        return local + timedelta(seconds=self.settings.clock_offset_seconds)
+        return self.right_time() + timedelta(seconds=self.settings.clock_offset_seconds)
 
     # Power ------------------------------------------------------------------------------------------------------------
 
