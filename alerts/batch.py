@@ -16,7 +16,7 @@ import structlog
 
 from alerts import tables
 from alerts.engine import due_at, step, tick
-from alerts.model import Judgement, NotificationDue, Output, Verdict
+from alerts.model import GatewayChange, Judgement, NotificationDue, Output, Verdict
 from alerts.observation import KINDS, to_reading
 from alerts.profile import PatientRules, rules_for
 from alerts.rules import ProfileError, RuleSet
@@ -84,6 +84,31 @@ async def run_batch(conn: tables.AsyncConnection, book: Rulebook, *, now: dateti
     )
 
 
+async def run_gateways(conn: tables.AsyncConnection, book: Rulebook, *, now: datetime) -> Done:
+    """Tell the engine of homes that were lost or came back."""
+    changes = await tables.lock_gateway_changes(conn, now=now, limit=MAX_PATIENTS)
+    results: list[tables.Result] = []
+    for patient, online, at in changes:
+        rules = book.of(patient)
+        state = patient.state or _first_state(patient, (), now)
+        state, outputs = step(state, GatewayChange(online=online, at=at), rules)
+        results.append(_result(patient, state, outputs, rules))
+    await tables.write(conn, results, done=(), now=now)
+    return Done(patients=len(changes))
+
+
+def _result(
+    patient: tables.Patient, state: PatientState, outputs: Sequence[Output], rules: PatientRules
+) -> tables.Result:
+    return tables.Result(
+        patient=patient,
+        state=state,
+        due_at=due_at(state, rules),
+        outputs=tuple(outputs),
+        ruleset=rules.rule_set.label,
+    )
+
+
 def judge(
     patient: tables.Patient,
     work: Sequence[tables.WorkRow],
@@ -105,13 +130,7 @@ def judge(
         outputs.extend(said)
     state, said = tick(state, now, rules)
     outputs.extend(said)
-    return tables.Result(
-        patient=patient,
-        state=state,
-        due_at=due_at(state, rules),
-        outputs=tuple(outputs),
-        ruleset=book.rule_set.label,
-    )
+    return _result(patient, state, outputs, rules)
 
 
 def _first_state(patient: tables.Patient, work: Sequence[tables.WorkRow], now: datetime) -> PatientState:

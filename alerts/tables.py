@@ -142,8 +142,14 @@ async def _locked(conn: AsyncConnection, query: Any, parameters: dict[str, Any])
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(query, parameters)
         names = [row[0] for row in await cursor.fetchall()]
-        if not names:
-            return []
+    return await _load(conn, names, now=parameters["now"])
+
+
+async def _load(conn: AsyncConnection, names: list[str], *, now: datetime) -> list[Patient]:
+    """What the engine needs of these patients, whose rows are locked already."""
+    if not names:
+        return []
+    async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(
             """
             SELECT
@@ -163,7 +169,7 @@ async def _locked(conn: AsyncConnection, query: Any, parameters: dict[str, Any])
             ) a ON true
             WHERE s.patient_id = ANY(%s)
             """,
-            (parameters["now"], names),
+            (now, names),
         )
         return [
             Patient(
@@ -211,10 +217,35 @@ async def readings(conn: AsyncConnection, work: Sequence[WorkRow]) -> dict[uuid.
         return {row.message_id: row for row in await cursor.fetchall()}
 
 
-async def next_due(conn: AsyncConnection) -> datetime | None:
-    """The earliest clock of all patients."""
-    row = await (await conn.execute("SELECT min(due_at) FROM alert_patient_state")).fetchone()
-    return row[0] if row else None
+async def lock_gateway_changes(
+    conn: AsyncConnection, *, now: datetime, limit: int
+) -> list[tuple[Patient, bool, datetime]]:
+    """Lock patients whose home was lost or came back since the engine was told: patient, online, since when.
+
+    A home is lost when every gateway that serves the patient's devices says offline (or its last will does).
+    """
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(
+            """
+            SELECT s.patient_id, g.offline, g.at
+            FROM (
+                SELECT da.patient_id, bool_and(gs.state = 'offline') AS offline, max(gs.at) AS at
+                FROM gateway_status gs
+                JOIN device d ON d.gateway_id = gs.gateway_id
+                JOIN device_assignment da ON da.device_id = d.id AND da.valid @> %(now)s
+                GROUP BY da.patient_id
+            ) g
+            JOIN alert_patient_state s ON s.patient_id = g.patient_id AND s.gateway_offline <> g.offline
+            WHERE s.state IS NOT NULL
+            ORDER BY s.patient_id
+            LIMIT %(limit)s
+            FOR UPDATE OF s SKIP LOCKED
+            """,
+            {"now": now, "limit": limit},
+        )
+        changes = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    patients = await _load(conn, list(changes), now=now)
+    return [(p, not changes[p.patient_id][0], min(changes[p.patient_id][1], now)) for p in patients]
 
 
 async def enrol_silent_patients(conn: AsyncConnection, *, now: datetime) -> int:
@@ -264,14 +295,15 @@ async def _write_states(conn: AsyncConnection, results: Sequence[Result]) -> Non
     await conn.execute(
         """
         UPDATE alert_patient_state s
-        SET state = t.state::jsonb, due_at = t.due_at, updated_at = clock_timestamp()
-        FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS t (patient_id, state, due_at)
+        SET state = t.state::jsonb, due_at = t.due_at, gateway_offline = t.offline, updated_at = clock_timestamp()
+        FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::boolean[]) AS t (patient_id, state, due_at, offline)
         WHERE s.patient_id = t.patient_id
         """,
         (
             [r.patient.patient_id for r in results],
             [encode_state(r.state).decode() for r in results],
             [r.due_at for r in results],
+            [r.state.gateway_offline for r in results],
         ),
     )
 

@@ -16,7 +16,7 @@ import structlog
 from psycopg.conninfo import make_conninfo
 
 from alerts import clock, tables
-from alerts.batch import Done, Rulebook, run_batch
+from alerts.batch import Done, Rulebook, run_batch, run_gateways
 from alerts.notify.channel import Channel
 from alerts.notify.console import Console
 from alerts.notify.dispatch import dispatch
@@ -30,6 +30,8 @@ CHANNEL: Final = "vw_alert_work"
 POLL_SECONDS: Final = 1.0
 # Patients who got a device but never measured are looked for this often.
 ENROL_EVERY: Final = timedelta(minutes=5)
+# A lost home is a task for the working day (P4): seconds do not matter, the load of looking does.
+HOMES_EVERY: Final = timedelta(seconds=5)
 _RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -55,6 +57,7 @@ class Worker:
         self._channels = tuple(channels) or (Console(), Web())
         self._now = now
         self._enrolled_at: datetime | None = None
+        self._homes_at: datetime | None = None
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], Any] = lambda: None) -> None:
         """Work until `stop` is set. A database that goes away is waited for, said once when it goes and returns."""
@@ -85,6 +88,10 @@ class Worker:
             async with conn.transaction():
                 await tables.enrol_silent_patients(conn, now=now)
             self._enrolled_at = now
+        if self._homes_at is None or now - self._homes_at >= HOMES_EVERY:
+            async with conn.transaction():
+                await run_gateways(conn, self._book, now=now)
+            self._homes_at = now
         async with conn.transaction():
             done = await run_batch(conn, self._book, now=now)
         if done.notifications:

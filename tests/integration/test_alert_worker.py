@@ -303,3 +303,30 @@ async def test_alert_ids_are_the_same_in_every_replay(database: str) -> None:
     async with await connect(database) as conn:
         listed = await tables.live_alerts(conn, practice_id=PRACTICE)
     assert [item["family"] for item in listed] == ["glucose.low"]
+
+
+async def test_lost_home_hides_the_missing_readings_and_ends_when_it_is_back(database: str) -> None:
+    provision(database)
+    with psycopg.connect(database) as conn:
+        conn.execute("INSERT INTO gateway (id, practice_id) VALUES ('gw-0123456789', %s)", (PRACTICE,))
+        conn.execute("UPDATE device SET gateway_id = 'gw-0123456789'")
+        conn.execute(
+            "INSERT INTO gateway_status (gateway_id, practice_id, state, at, outbox_depth, software, heard_at)"
+            " VALUES ('gw-0123456789', %s, 'offline', %s, 0, '', %s)",
+            (PRACTICE, NOW, NOW),
+        )
+    store_reading(database, blood_pressure("120", "80"))
+    store_reading(database, glucose("100"), kind="glucose")
+    await judge_all(database, NOW)
+    # The state exists only now; the next look tells it that the home is lost.
+    await judge_all(database, NOW + timedelta(seconds=5))
+
+    await judge_all(database, NOW + timedelta(hours=80))
+    lost = rows(database, ALERTS)
+    with psycopg.connect(database) as conn:
+        conn.execute("UPDATE gateway_status SET state = 'online', at = %s", (NOW + timedelta(hours=81),))
+    await judge_all(database, NOW + timedelta(hours=81))
+
+    assert lost == [("tech.gateway", "P4", "open", 0, [])]
+    assert rows(database, ALERTS) == [("tech.gateway", "P4", "closed", 0, ["online"])]
+    assert rows(database, "SELECT due_at FROM alert_patient_state") == [(NOW + timedelta(hours=81 + 72),)]

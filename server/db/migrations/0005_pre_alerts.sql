@@ -55,11 +55,13 @@ CREATE TABLE alert_patient_state (
     patient_id   text PRIMARY KEY REFERENCES patient,
     practice_id  text NOT NULL REFERENCES practice,
     state        jsonb,
+    gateway_offline boolean NOT NULL DEFAULT false,
     due_at       timestamptz,
     updated_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE alert_patient_state IS 'Its row lock is the lock of the patient: one worker or one act at a time.';
 COMMENT ON COLUMN alert_patient_state.state IS 'NULL until the first reading is judged.';
+COMMENT ON COLUMN alert_patient_state.gateway_offline IS 'What the engine was last told, out of its state: compared with gateway_status.';
 COMMENT ON COLUMN alert_patient_state.due_at IS 'When the engine must look again though nothing comes in; polled with SKIP LOCKED.';
 CREATE INDEX alert_patient_state_due ON alert_patient_state (due_at) WHERE due_at IS NOT NULL;
 
