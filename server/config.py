@@ -66,6 +66,8 @@ class ServerSettings(BaseSettings):
     web_public_url: str | None = None
     web_tls_cert_file: Path | None = None
     web_tls_key_file: Path | None = None
+    # Written by the demo once its simulated devices run, so it may not exist yet.
+    sim_control: Path | None = None
 
     @field_validator(
         "database_url_file",

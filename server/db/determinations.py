@@ -6,14 +6,16 @@ frozen rows.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
 
-from server.db.pool import AsyncConnection
-from server.db.rows import many, one, value
+from server.db.pool import AsyncConnection, Connection, transaction
+from server.db.rows import many, one, returned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,8 @@ _FROZEN = """
 """
 
 
-async def insert_frozen(
-    conn: AsyncConnection,
+async def freeze(
+    pool: ConnectionPool[Connection],
     *,
     practice_id: str,
     patient_id: str,
@@ -55,37 +57,58 @@ async def insert_frozen(
     frozen_at: datetime,
     frozen_by: str,
 ) -> str:
-    """A frozen month; a second one names the one it supersedes. Returns its id."""
-    return str(
-        await value(
-            conn,
-            """
-            INSERT INTO adjudication
-                (practice_id, patient_id, month, as_of, facts, facts_digest, pack_digest, result, result_digest,
-                 frozen_at, frozen_by, supersedes)
-            VALUES (%(practice)s, %(patient)s, %(month)s, %(as_of)s, %(facts)s, %(facts_digest)s, %(pack_digest)s,
-                    %(result)s, %(result_digest)s, %(frozen_at)s, %(frozen_by)s,
-                    (SELECT id FROM adjudication
-                     WHERE patient_id = %(patient)s AND month = %(month)s AND practice_id = %(practice)s
-                       AND frozen_at IS NOT NULL
-                     ORDER BY frozen_at DESC, id LIMIT 1))
-            RETURNING id
-            """,
-            {
-                "practice": practice_id,
-                "patient": patient_id,
-                "month": month,
-                "as_of": as_of,
-                "facts": Jsonb(facts),
-                "facts_digest": facts_digest,
-                "pack_digest": pack_digest,
-                "result": Jsonb(result),
-                "result_digest": result_digest,
-                "frozen_at": frozen_at,
-                "frozen_by": frozen_by,
-            },
+    """A frozen month and its audit row, in one transaction of the billing role; a second one names the one it
+    supersedes. Returns its id."""
+    values = {
+        "practice": practice_id,
+        "patient": patient_id,
+        "month": month,
+        "as_of": as_of,
+        "facts": Jsonb(facts),
+        "facts_digest": facts_digest,
+        "pack_digest": pack_digest,
+        "result": Jsonb(result),
+        "result_digest": result_digest,
+        "frozen_at": frozen_at,
+        "frozen_by": frozen_by,
+    }
+    return await asyncio.to_thread(_freeze, pool, practice_id, values)
+
+
+def _freeze(pool: ConnectionPool[Connection], practice_id: str, values: dict[str, Any]) -> str:
+    with transaction(pool, practice_id) as conn:
+        new_id = str(
+            returned(
+                conn.execute(
+                    """
+                    INSERT INTO adjudication
+                        (practice_id, patient_id, month, as_of, facts, facts_digest, pack_digest, result,
+                         result_digest, frozen_at, frozen_by, supersedes)
+                    VALUES (%(practice)s, %(patient)s, %(month)s, %(as_of)s, %(facts)s, %(facts_digest)s,
+                            %(pack_digest)s, %(result)s, %(result_digest)s, %(frozen_at)s, %(frozen_by)s,
+                            (SELECT id FROM adjudication
+                             WHERE patient_id = %(patient)s AND month = %(month)s AND practice_id = %(practice)s
+                               AND frozen_at IS NOT NULL
+                             ORDER BY frozen_at DESC, id LIMIT 1))
+                    RETURNING id
+                    """,
+                    values,
+                )
+            )
         )
-    )
+        conn.execute(
+            """
+            INSERT INTO audit (practice_id, actor, action, entity, entity_id, detail)
+            VALUES (%s, %s, 'freeze-month', 'adjudication', %s, %s)
+            """,
+            (
+                practice_id,
+                values["frozen_by"],
+                new_id,
+                Jsonb({"month": values["month"], "patient": values["patient"]}),
+            ),
+        )
+        return new_id
 
 
 async def latest_frozen(conn: AsyncConnection, patient_id: str, month: str) -> Frozen | None:

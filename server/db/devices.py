@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from server.db.pool import AsyncConnection
-from server.db.rows import many, one, value
+from server.db.rows import changed, many, one, value
 
 CONFIG_CHANNEL: Final = "vw_gateway_config"
 
@@ -51,37 +51,33 @@ class GatewayState:
     config_published_at: datetime | None
 
 
-async def insert_gateway(
-    conn: AsyncConnection, *, practice_id: str, gateway_id: str, label: str, created_at: datetime
-) -> None:
-    await conn.execute(
-        "INSERT INTO gateway (id, practice_id, label, created_at) VALUES (%s, %s, %s, %s)",
-        (gateway_id, practice_id, label, created_at),
-    )
-
-
 async def insert_device(
     conn: AsyncConnection,
     *,
     practice_id: str,
     device_id: str,
-    gateway_id: str | None,
+    gateway_id: str,
     kind: str,
-    model: str | None,
     address: str | None,
     local_name: str | None,
     passkey: int | None,
     fda_defined: bool,
     created_at: datetime,
-) -> None:
-    await conn.execute(
+) -> bool:
+    """A new device, told to its gateway. False when the id exists, in this practice or in another."""
+    added = await changed(
+        conn,
         """
         INSERT INTO device
-            (id, practice_id, gateway_id, kind, model, address, local_name, passkey, fda_defined, created_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            (id, practice_id, gateway_id, kind, address, local_name, passkey, fda_defined, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (id) DO NOTHING
         """,
-        (device_id, practice_id, gateway_id, kind, model, address, local_name, passkey, fda_defined, created_at),
+        (device_id, practice_id, gateway_id, kind, address, local_name, passkey, fda_defined, created_at),
     )
+    if added:
+        await bump_config(conn, gateway_id, at=created_at)
+    return added
 
 
 async def assign(

@@ -151,6 +151,17 @@ async def update_patient(
     )
 
 
+async def alert_profile(conn: AsyncConnection, patient_id: str) -> dict[str, Any]:
+    """The patient's own limits over the alert rule set; empty when there are none."""
+    return dict(
+        await value(
+            conn,
+            "SELECT alert_profile FROM patient WHERE id = %s AND practice_id = current_practice()",
+            (patient_id,),
+        )
+    )
+
+
 async def set_zone(conn: AsyncConnection, patient_id: str, *, practice_id: str, from_on: date, zone: str) -> None:
     """The zone a patient lives in from a date on; earlier reading days keep the zone they had."""
     await conn.execute(

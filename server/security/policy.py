@@ -15,6 +15,13 @@ from server.security.identity import Role
 CLINICAL: Final = frozenset({Role.NURSE, Role.PRACTITIONER})
 STAFF: Final = frozenset(Role) - {Role.PATIENT}
 EVERYBODY: Final = frozenset(Role)
+PRACTITIONER: Final = frozenset({Role.PRACTITIONER})
+DEVICE_KEEPERS: Final = frozenset({Role.NURSE, Role.ADMIN})
+BILLER: Final = frozenset({Role.BILLER})
+BILLING: Final = frozenset({Role.BILLER, Role.PRACTITIONER})
+OWN: Final = frozenset({Role.PATIENT})
+ADMIN: Final = frozenset({Role.ADMIN})
+TESTER: Final = frozenset({Role.TESTER})
 PUBLIC: Final[frozenset[Role] | None] = None
 
 
@@ -64,6 +71,45 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("GET", "/time/{patient_id}/confirm", CLINICAL),
     _rule("POST", "/time/{patient_id}/confirm", CLINICAL),
     _rule("POST", "/time/{patient_id}/discard", CLINICAL),
+    # Registry: who is enrolled, with which consent and plan. Approval asks for a practitioner besides.
+    _rule("GET", "/registry", CLINICAL),
+    _rule("GET", "/registry/new", CLINICAL),
+    _rule("POST", "/registry/new", CLINICAL),
+    _rule("GET", "/registry/{patient_id}", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/edit", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/condition", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/enroll", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/end-enrollment", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/consent", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/revoke", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/care-plan", CLINICAL),
+    _rule("POST", "/registry/{patient_id}/approve", PRACTITIONER),
+    # Devices: nurses pair them, administrators keep them.
+    _rule("GET", "/devices", DEVICE_KEEPERS),
+    _rule("GET", "/devices/new", DEVICE_KEEPERS),
+    _rule("POST", "/devices/new", DEVICE_KEEPERS),
+    _rule("GET", "/devices/{device_id}", DEVICE_KEEPERS),
+    _rule("POST", "/devices/{device_id}/assign", DEVICE_KEEPERS),
+    _rule("POST", "/devices/{device_id}/end", DEVICE_KEEPERS),
+    # Months: days and minutes, never a value
+    _rule("GET", "/billing", BILLING),
+    _rule("GET", "/billing/{month}", BILLING),
+    _rule("GET", "/billing/{month}/{patient_id}", BILLING),
+    _rule("POST", "/billing/{month}/{patient_id}/freeze", BILLER),
+    # The patient's own page: no address names a patient
+    _rule("GET", "/me", OWN),
+    _rule("POST", "/me/language", OWN),
+    # Running the place
+    _rule("GET", "/operator", ADMIN),
+    _rule("POST", "/operator/dead-letters/{letter_id}/payload", ADMIN),
+    _rule("GET", "/admin", ADMIN),
+    _rule("POST", "/admin/users", ADMIN),
+    _rule("POST", "/admin/users/{user_id}/disable", ADMIN),
+    _rule("GET", "/admin/audit", ADMIN),
+    # Simulated practices only; the handlers check that too
+    _rule("GET", "/tester", TESTER),
+    _rule("POST", "/tester/devices/{device_id}/{act}", TESTER),
+    _rule("GET", "/tester/readings/{message_id}", TESTER),
 )
 
 _BY_ROUTE: Final = {(rule.method, rule.path): rule for rule in RULES}

@@ -15,7 +15,7 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from starlette.exceptions import HTTPException
 
 from server import clock
@@ -28,7 +28,23 @@ from server.web.config import WebSettings
 from server.web.deps import authorize
 from server.web.pages import make_environment
 from server.web.problems import Problem
-from server.web.routes import alerts, events, health, login, patients, static, time, worklist
+from server.web.routes import (
+    admin,
+    alerts,
+    billing,
+    devices,
+    events,
+    health,
+    login,
+    me,
+    operator,
+    patients,
+    registry,
+    static,
+    tester,
+    time,
+    worklist,
+)
 from server.web.shell import Shell
 from server.web.sse import Hub
 from server.web.state import WebState
@@ -44,6 +60,13 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     patients.router,
     time.router,
     events.router,
+    registry.router,
+    devices.router,
+    billing.router,
+    me.router,
+    operator.router,
+    admin.router,
+    tester.router,
 )
 
 
@@ -63,18 +86,26 @@ def create_app(settings: WebSettings, *, now: Callable[[], datetime] = clock.now
         pool=pool,
         alerts_pool=_pool(settings, "vw_alerts", settings.alerts_pool_size),
         hub=Hub(dsn=settings.dsn, pool=pool),
+        billing_pool=ConnectionPool(
+            conninfo(settings.dsn, "vw_billing", "vitalwire-web"),
+            min_size=0,
+            max_size=settings.billing_pool_size,
+            open=False,
+        ),
     )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with state.pool, state.alerts_pool:
             await state.pool.wait(timeout=30)
+            state.billing_pool.open()
             listener = asyncio.create_task(state.hub.run(), name="live-updates")
             try:
                 yield
             finally:
                 listener.cancel()
                 await asyncio.gather(listener, return_exceptions=True)
+                await asyncio.to_thread(state.billing_pool.close)
 
     app = FastAPI(
         lifespan=lifespan,

@@ -27,7 +27,8 @@ ITEMS: Final[tuple[NavItem, ...]] = (
     _item("Month", "/billing", Role.BILLER, Role.PRACTITIONER),
     _item("My readings", "/me", Role.PATIENT),
     _item("Operator", "/operator", Role.ADMIN),
-    _item("Registry", "/registry", Role.ADMIN),
+    _item("Registry", "/registry", Role.NURSE, Role.PRACTITIONER),
+    _item("Devices", "/devices", Role.NURSE, Role.ADMIN),
     _item("Admin", "/admin", Role.ADMIN),
     _item("Tester", "/tester", Role.TESTER),
 )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jinja2 import Environment
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from server.db.pool import AsyncConnection
+from server.db.pool import AsyncConnection, Connection
 from server.security.passwords import PasswordGate
 from server.web.assets import Assets
 from server.web.config import WebSettings
@@ -28,3 +28,5 @@ class WebState:
     pool: AsyncConnectionPool[AsyncConnection]
     alerts_pool: AsyncConnectionPool[AsyncConnection]
     hub: Hub
+    # Blocking: months are read and adjudicated in a thread.
+    billing_pool: ConnectionPool[Connection]

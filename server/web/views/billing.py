@@ -55,13 +55,12 @@ class DaySteps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientMonth:
-    """One patient's month as the engine decided it, with the device period that runs today, if one does."""
+    """One patient's month as the engine decided it."""
 
     patient_id: str
     name: str
     programs: tuple[str, ...]
     adjudication: Mapping[str, Any]
-    running: Mapping[str, Any] | None = None
     frozen: bool = False
     changed_since_frozen: bool = False
 
@@ -192,22 +191,22 @@ def time_meter(adjudication: Mapping[str, Any], ladder: Steps) -> Meter:
     )
 
 
-def day_meter(period: Mapping[str, Any], days: DaySteps) -> Meter:
-    """Reading days of a device period toward the next supply code."""
+def day_meter(period: Mapping[str, Any], days: DaySteps, *, runs: bool) -> Meter:
+    """Reading days of a device period toward the next supply code; a period that is over has no next one."""
     count = len(period["dates"])
     span = (
         f"{formatting.day(date.fromisoformat(period['period']['from']))} to "
         f"{formatting.day(date.fromisoformat(period['period']['to']))}"
     )
+    words = "1 day" if count == 1 else f"{count} days"
     for needed, code in days.steps:
-        if count < needed:
+        if runs and count < needed:
             more = needed - count
             note = f"{more} more {'day' if more == 1 else 'days'} for {code}; {span}"
             return Meter(label="Reading days", value=count, maximum=needed, text=f"{count} of {needed} days", note=note)
     top = days.steps[-1][0]
-    return Meter(
-        label="Reading days", value=top, maximum=top, text=f"{count} days", note=f"every step is reached; {span}"
-    )
+    note = f"every step is reached; {span}" if runs else span
+    return Meter(label="Reading days", value=min(count, top), maximum=top, text=words, note=note)
 
 
 def counted_seconds(adjudication: Mapping[str, Any], program: str) -> int:
@@ -239,7 +238,8 @@ def _row(
     month: str, item: PatientMonth, reasons: tuple[str, ...], ladders: Sequence[Steps], days: DaySteps
 ) -> BoardRow:
     adjudication = item.adjudication
-    meters = [day_meter(item.running, days)] if item.running is not None else []
+    meters = [day_meter(period, days, runs=False) for period in adjudication["days"]]
+    meters += [day_meter(period, days, runs=True) for period in adjudication.get("running", ())]
     meters += [time_meter(adjudication, ladder) for ladder in ladders if ladder.program in item.programs]
     status = ""
     if item.frozen:

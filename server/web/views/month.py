@@ -6,7 +6,7 @@ Output: ready strings. Days and minutes only: no measured value comes through he
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -148,9 +148,8 @@ def month_page(
     names: Mapping[str, str],
     zone: ZoneInfo,
     today: date,
-    extra_days: Sequence[Mapping[str, Any]] = (),
 ) -> MonthPage:
-    """`extra_days`: device periods that run today and are decided in a later month."""
+    """Device periods that run today and are decided in a later month are shown beside those of the month."""
     known = _Evidence(facts, names, zone)
     pack = adjudication["pack"]
     return MonthPage(
@@ -162,7 +161,9 @@ def month_page(
         refused=tuple(_other(line, known) for line in adjudication["refused"]),
         held=tuple(_other(line, known) for line in adjudication["held"]),
         total=money(str(adjudication["total"])),
-        calendars=tuple(calendar(period, today=today) for period in (*adjudication["days"], *extra_days)),
+        calendars=tuple(
+            calendar(period, today=today) for period in (*adjudication["days"], *adjudication.get("running", ()))
+        ),
         time=tuple(time_rows(adjudication, facts, names, zone)),
         time_totals=tuple(_totals(adjudication)),
         warnings=tuple(item["text"] for item in adjudication["warnings"]),
