@@ -72,7 +72,7 @@ _SCHEMA: Final = (
         settled_at TEXT,
         reason TEXT)""",
     "CREATE INDEX entry_unsettled ON entry (position) WHERE state IN ('pending', 'sent')",
-    "CREATE INDEX entry_settled ON entry (settled_at) WHERE state IN ('stored', 'rejected')",
+    "CREATE INDEX entry_state ON entry (state, settled_at)",
     "CREATE INDEX entry_session ON entry (session_id)",
     """CREATE TABLE resume (
         device_id TEXT NOT NULL,

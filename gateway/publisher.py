@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 FIRST_RESEND_SECONDS: Final = 5.0
 """Shorter only doubles the load of a server that is slow; longer delays what a broker lost without a disconnection."""
 LONGEST_RESEND_SECONDS: Final = 300.0
+IDLE_LOOK_SECONDS: Final = 30.0  # how soon readings are noticed that another process put into the journal
 MAX_UNRECEIPTED: Final = 2000  # readings in flight; beyond that we wait for receipts
 SINGLES_UP_TO: Final = 3  # so few are a live measurement: each goes out alone, at once
 _MAX_DOWN_MESSAGES: Final = 1000  # waiting to be applied; beyond that receipts are dropped and come again on resending
@@ -209,7 +210,7 @@ class Publisher:
 
     def _seconds_to_next_resend(self) -> float:
         if not self._flights:
-            return LONGEST_RESEND_SECONDS
+            return IDLE_LOOK_SECONDS
         now = asyncio.get_running_loop().time()
         return max(0.05, min(flight.due_at for flight in self._flights.values()) - now)
 

@@ -1,4 +1,4 @@
-"""How long the journal needs to promise a packet: append → COMMIT with `synchronous=FULL`, as the radio callback sees it.
+"""How long the journal needs to promise a packet: append → COMMIT with `synchronous=FULL`, as radio callbacks see it.
 
 Run: `python -m tests.bench.journal_bench [--packets N] [--folder DIR]`. Prints figures for `tests/bench/journal.md`.
 Three loads: one packet at a time (a cuff), a burst queued at once (a meter's dump), and two devices side by side.
@@ -57,7 +57,8 @@ def line(name: str, figures: list[float], seconds: float) -> str:
     ordered = sorted(figures)
     p50, p99 = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
     verdict = "within budget" if p99 <= BUDGET_MILLISECONDS else f"OVER the budget of {BUDGET_MILLISECONDS:g} ms"
-    return f"| {name} | {len(figures)} | {p50:.2f} | {p99:.2f} | {ordered[-1]:.2f} | {len(figures) / seconds:,.0f} | {verdict} |"
+    rate = len(figures) / seconds
+    return f"| {name} | {len(figures)} | {p50:.2f} | {p99:.2f} | {ordered[-1]:.2f} | {rate:,.0f} | {verdict} |"
 
 
 async def main() -> None:

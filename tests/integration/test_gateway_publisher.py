@@ -18,7 +18,7 @@ from gateway.outbox import NewEntry, Outbox
 from gateway.publisher import Publisher
 from tests.support.broker import Broker, mosquitto
 from tests.support.clocks import HeldClock
-from tests.support.receiving_server import receiving_server, until
+from tests.support.receiving_server import eventually, receiving_server, until
 
 GATEWAY = "gw-0123456789"
 OFFLINE = contract.Status(state="offline", at=datetime(2026, 3, 2, tzinfo=UTC))
@@ -62,9 +62,7 @@ class Box:
         await self.outbox.file_readings(self.session, entries, [])
 
     async def settled(self, *, seconds: float = 30.0) -> None:
-        async with asyncio.timeout(seconds):
-            while (await self.outbox.counts()).depth:
-                await asyncio.sleep(0.02)
+        await eventually(self.outbox.counts, lambda counts: counts.depth == 0, seconds=seconds)
 
 
 @asynccontextmanager

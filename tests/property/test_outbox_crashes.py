@@ -125,7 +125,7 @@ async def test_killed_writer_loses_no_acknowledged_packet_and_never_runs_ahead_o
     acknowledged = 0  # numbers below this were promised
 
     for _ in range(KILLS):
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220
             [sys.executable, "-c", _WRITER, str(path), str(acknowledged)],
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[2],

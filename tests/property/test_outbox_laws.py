@@ -1,4 +1,4 @@
-"""The journal against a model: any order of filing, sending, receipts, repeats and restarts loses and doubles nothing."""
+"""The journal against a model: no order of filing, sending, receipts and restarts loses or doubles a reading."""
 
 from __future__ import annotations
 

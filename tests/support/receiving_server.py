@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gateway import contract
 from tests.support.broker import Broker
+
+T = TypeVar("T")
 
 
 class ReceivingServer:
@@ -91,6 +94,17 @@ def receiving_server(
         yield server
     finally:
         server.stop()
+
+
+async def eventually(look: Callable[[], Awaitable[T]], condition: Callable[[T], bool], *, seconds: float = 20.0) -> T:
+    """Look again and again until the condition holds of what was seen."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition(seen := await look()):
+        if loop.time() > deadline:
+            raise AssertionError(f"did not come true within {seconds} s; last seen: {seen}")
+        await asyncio.sleep(0.02)
+    return seen
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = 20.0, what: str = "") -> None:

@@ -19,7 +19,7 @@ def utc(text: str) -> datetime:
 
 
 def naive(text: str) -> datetime:
-    return datetime.fromisoformat(text)  # noqa: DTZ007
+    return datetime.fromisoformat(text)
 
 
 def pair(gateway_at: str, device_time: str | None) -> ClockReading:

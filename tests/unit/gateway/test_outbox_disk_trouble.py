@@ -35,8 +35,7 @@ async def fill(outbox: Outbox, session: int) -> int:
     for number in range(10_000):
         try:
             await asyncio.wrap_future(outbox.append(session, packet(bytes(65536))))
-        except JournalError as error:
-            assert error.trouble == "journal-full"
+        except JournalError:
             return number
     raise AssertionError("the bound does not hold")
 
@@ -49,6 +48,7 @@ async def test_full_journal_refuses_packets_and_sessions_and_keeps_what_it_has(t
     taken = await fill(outbox, session)
 
     assert outbox.trouble is not None
+    assert outbox.trouble.trouble == "journal-full"
     assert 40 <= taken <= 64
     assert len((await outbox.load_session(session)).packets) == taken
     with pytest.raises(JournalError, match="journal-full"):

@@ -1,0 +1,162 @@
+"""What a session's committed packets mean: readings to send, and what became of every packet. Pure.
+
+Input: a stored session and its driver. Output: entries for the outbox and a state for each packet. Running it again
+gives the same message ids, so history can be read again after a driver was mended.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from device_drivers.driver import Driver, ReadingDraft, SessionReadings
+from device_drivers.measurement import Component, Measurement
+from gateway import contract
+from gateway.clock import EffectiveTime, resolve_effective_time
+from gateway.outbox import NewEntry, PacketState, StoredSession
+
+_DIGITS_OF_REASON: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """The meaning of one session."""
+
+    entries: tuple[NewEntry, ...]
+    packets: tuple[PacketState, ...]
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Why decoded readings were kept back, each reason once."""
+        return tuple(dict.fromkeys(p.reason or "" for p in self.packets if p.state == "held"))
+
+    @property
+    def quarantined(self) -> int:
+        return sum(packet.state == "quarantined" for packet in self.packets)
+
+
+def derive(session: StoredSession, driver: Driver) -> Derived:
+    """Read a session. Never raises for what a device sent: a driver that fails quarantines the session's packets."""
+    try:
+        readings = driver.decode(session.packets, model=session.model, ended=True)
+    except Exception as error:  # noqa: BLE001 -- a third party's driver must not stop the gateway
+        return Derived(entries=(), packets=_all_quarantined(session, f"driver failed: {type(error).__name__}"))
+    newest = max((draft.received_at for draft in readings.readings), default=None)
+    entries = tuple(
+        _entry(session, draft, newest=draft.received_at == newest and draft is readings.readings[-1])
+        for draft in readings.readings
+        if draft.held is None
+    )
+    return Derived(entries=entries, packets=_packet_states(session, readings))
+
+
+def _entry(session: StoredSession, draft: ReadingDraft, *, newest: bool) -> NewEntry:
+    measurement = draft.measurement
+    device_time = user_facing_time(measurement)
+    time = resolve_effective_time(
+        device_time,
+        received_at=draft.received_at,
+        home=ZoneInfo(session.home_zone),
+        clock_readings=session.clock_readings,
+        newest=newest,
+    )
+    message_id = identity(session.device_id, measurement, draft.raws)
+    reading = _reading(session, draft, message_id=message_id, time=time, device_time=device_time)
+    return NewEntry(
+        message_id=str(message_id),
+        device_id=session.device_id,
+        memory=time.memory,
+        envelope=contract.encode(reading),
+    )
+
+
+def user_facing_time(measurement: Measurement) -> datetime | None:
+    """What the device's display showed: base time plus time offset (Glucose Service 1.0, 3.1.1.3)."""
+    if measurement.device_time is None or measurement.time_offset_minutes is None:
+        return measurement.device_time
+    try:
+        return measurement.device_time + timedelta(minutes=measurement.time_offset_minutes)
+    except OverflowError:
+        return None
+
+
+def identity(device_id: str, measurement: Measurement, raws: Mapping[str, bytes]) -> uuid.UUID:
+    """The same record gives the same id in every session and gateway, with or without the context that follows it."""
+    own = {characteristic: raw for characteristic, raw in raws.items() if characteristic == measurement.characteristic}
+    return contract.message_id(
+        device_identity=device_id,
+        kind=measurement.kind.value,
+        device_time=None if measurement.device_time is None else measurement.device_time.isoformat(),
+        sequence_number=measurement.sequence_number,
+        raw=own or raws,
+    )
+
+
+def _reading(
+    session: StoredSession,
+    draft: ReadingDraft,
+    *,
+    message_id: uuid.UUID,
+    time: EffectiveTime,
+    device_time: datetime | None,
+) -> contract.Reading:
+    measurement = draft.measurement
+    return contract.Reading(
+        message_id=message_id,
+        device=contract.DeviceRef(id=session.device_id, model=session.model, firmware=session.firmware),
+        kind=measurement.kind.value,
+        entry="automatic",
+        memory=time.memory,
+        measured_at=time.measured_at,
+        received_at=draft.received_at,
+        device_time=None if device_time is None else device_time.isoformat(),
+        clock_offset_seconds=time.clock_offset_seconds,
+        time_quality=time.quality.value,
+        sequence_number=measurement.sequence_number,
+        user_id=measurement.user_id,
+        components=tuple(_component(component) for component in measurement.components),
+        flags=measurement.flags,
+        context=dict(measurement.context),
+        raw=contract.raw_to_wire(draft.raws),
+    )
+
+
+def _component(component: Component) -> contract.WireComponent:
+    return contract.WireComponent(
+        metric=component.metric.value,
+        value=component.value,
+        unit=component.unit,
+        reported_value=component.reported_value,
+        reported_unit=component.reported_unit,
+        absent_reason=None if component.absent_reason is None else component.absent_reason.value,
+    )
+
+
+def _packet_states(session: StoredSession, readings: SessionReadings) -> tuple[PacketState, ...]:
+    """Every packet gets a state; one that a driver forgot to mention is quarantined rather than lost from sight."""
+    states: dict[int, tuple[str, str | None]] = {}
+    for index in readings.transport:
+        states[index] = ("transport", None)
+    for draft in readings.readings:
+        for index in draft.packets:
+            if draft.held is None:
+                states[index] = ("read", None)
+            else:
+                states.setdefault(index, ("held", draft.held.value))
+    for entry in readings.quarantine:
+        states[entry.packet] = ("quarantined", entry.error.message[:_DIGITS_OF_REASON])
+    return tuple(
+        PacketState(packet_id=packet_id, state=state, reason=reason)
+        for packet_id, (state, reason) in (
+            (packet_id, states.get(index, ("quarantined", "not read by its driver")))
+            for index, packet_id in enumerate(session.packet_ids)
+        )
+    )
+
+
+def _all_quarantined(session: StoredSession, reason: str) -> tuple[PacketState, ...]:
+    return tuple(PacketState(packet_id=number, state="quarantined", reason=reason) for number in session.packet_ids)
