@@ -162,6 +162,7 @@ class Turn:
 
     def close(self, alert: Alert, kind: str, tag: str, actor: str | None = None, **fields: Any) -> None:
         """The end; the row stays and may be opened again within the rule set's time."""
+        alert = replace(alert, tags=tuple(t for t in alert.tags if t != "inhibited"))
         ended = replace(
             _tagged(alert, tag), state=State.CLOSED, closed_at=self.now, changed_at=self.now, **_NO_CLOCKS, **fields
         )
