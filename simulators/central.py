@@ -129,6 +129,7 @@ class Central:
         self._scanning = asyncio.Lock()
         self._listeners: dict[object, Callable[[Heard], None]] = {}
         self._links: set[Link] = set()
+        self._is_open = True
         device.pairing_config_factory = self._pairing_config
         device.on(Device.EVENT_ADVERTISEMENT, self._on_advertisement)
 
@@ -166,6 +167,7 @@ class Central:
         return self._radio.lost
 
     async def close(self) -> None:
+        self._is_open = False
         for link in list(self._links):
             with contextlib.suppress(CentralError):
                 await link.disconnect()
@@ -205,6 +207,7 @@ class Central:
     async def listen(self, on_heard: Callable[[Heard], None]) -> Callable[[], Awaitable[None]]:
         """Hear advertisements until the returned function is awaited."""
         token = object()
+        self._require_open()
         async with self._scanning:
             if not self._listeners:
                 await self._device.start_scanning()
@@ -213,7 +216,7 @@ class Central:
         async def stop() -> None:
             async with self._scanning:
                 self._listeners.pop(token, None)
-                if not self._listeners and self._device.scanning:
+                if self._is_open and not self._listeners and self._device.scanning:
                     await self._device.stop_scanning()
 
         return stop
@@ -232,6 +235,7 @@ class Central:
         """
         peer = hci.Address(address)
         async with self._connecting:
+            self._require_open()
             connection = await self._connect(peer, timeout_seconds)
         link = Link(self, connection)
         self._links.add(link)
@@ -263,6 +267,10 @@ class Central:
         if late is not None and all(link.connection is not late for link in self._links):
             with contextlib.suppress(ProtocolError):
                 await late.disconnect()
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise CentralError("the radio is closed")
 
     def _closed(self, link: Link) -> None:
         self._links.discard(link)

@@ -70,7 +70,8 @@ class VirtualController(Controller):
         if isinstance(packet, hci.HCI_Command):
             self.on_hci_command_packet(packet)
         elif isinstance(packet, hci.HCI_AclDataPacket):
-            self.on_hci_acl_data_packet(packet)
+            if self.find_le_connection_by_handle(packet.connection_handle):  # else it came too late for its link
+                self.on_hci_acl_data_packet(packet)
         else:
             super().on_hci_packet(packet)
 
