@@ -56,6 +56,14 @@ async def find_account(conn: AsyncConnection, login: str) -> Account | None:
         return await cursor.fetchone()
 
 
+async def display_name(conn: AsyncConnection, user_id: str, *, practice_id: str) -> str | None:
+    cursor = await conn.execute(
+        "SELECT display_name FROM app_user WHERE id = %s AND practice_id = %s", (user_id, practice_id)
+    )
+    row = await cursor.fetchone()
+    return str(row[0]) if row else None
+
+
 async def store_password_hash(conn: AsyncConnection, user_id: str, password_hash: str) -> None:
     await conn.execute("UPDATE app_user SET password_hash = %s WHERE id = %s", (password_hash, user_id))
 

@@ -1,6 +1,6 @@
 """A nurse's act on an alert: the engine decides it, in a transaction of its own role.
 
-Input: an act. Output: done, or one sentence that says why not. The engine's reasons are closed words.
+Input: an act. Output: done, or one sentence that says why not and, where it matters, who was first.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from alerts.store import Refused
+from alerts.store import act as engine_act
 from server.db.pool import async_transaction
+from server.db.users import display_name
 from server.web.state import WebState
 
 _SENTENCES: Final = {
-    "already_claimed": "Somebody else has claimed this alert.",
     "not_allowed": "This cannot be done with the alert as it is now.",
     "reason_required": "Choose a reason first.",
     "note_required": "Write a note before closing: what was found and what was done.",
@@ -42,9 +44,6 @@ async def act(
     note: str | None = None,
 ) -> Outcome:
     """One act. Two nurses at once: the first transaction wins, the second learns who it was."""
-    from alerts.store import Refused
-    from alerts.store import act as engine_act
-
     async with async_transaction(state.alerts_pool, practice_id) as conn:
         result = await engine_act(
             conn,
@@ -58,6 +57,19 @@ async def act(
             disposition=disposition,
             note=note,
         )
-    if isinstance(result, Refused):
-        return Outcome(refused=_SENTENCES.get(result.reason, _SENTENCES["not_allowed"]))
-    return Outcome()
+    if not isinstance(result, Refused):
+        return Outcome()
+    if result.reason == "already_claimed":
+        holder = await _holder(state, result.holder_id, practice_id=practice_id, actor_id=actor_id)
+        return Outcome(refused=f"{holder} claimed this alert first.")
+    return Outcome(refused=_SENTENCES.get(result.reason, _SENTENCES["not_allowed"]))
+
+
+async def _holder(state: WebState, holder_id: str | None, *, practice_id: str, actor_id: str) -> str:
+    if holder_id is None:
+        return "Somebody else has"
+    if holder_id == actor_id:
+        return "You have"
+    async with async_transaction(state.pool, practice_id) as conn:
+        name = await display_name(conn, holder_id, practice_id=practice_id)
+    return f"{name or 'Somebody else'} has"

@@ -193,7 +193,7 @@ def blood_pressure(
     gateway_id: str = "gw-0000000001",
     pulse: int = 72,
     flags: Sequence[str] = (),
-    judged: str = "ok",
+    judged: str | None = "ok",
 ) -> uuid.UUID:
     components = [
         _component("systolic", Decimal(systolic), "mm[Hg]"),
@@ -214,7 +214,7 @@ def glucose(
     practice_id: str = "pr-a",
     device_id: str = "dev-meter-1",
     gateway_id: str = "gw-0000000001",
-    judged: str = "ok",
+    judged: str | None = "ok",
 ) -> uuid.UUID:
     components = [_component("glucose", Decimal(value), "mg/dL")]
     return _observation(
@@ -243,7 +243,7 @@ def _observation(
     device_id: str,
     gateway_id: str,
     flags: Sequence[str],
-    judged: str,
+    judged: str | None,
 ) -> uuid.UUID:
     message_id = uuid.uuid4()
     conn.execute(
@@ -264,6 +264,13 @@ def _observation(
             list(flags),
         ),
     )
+    if judged is None:  # as ingest leaves it: the alert engine has yet to see it
+        conn.execute(
+            "INSERT INTO alert_work (practice_id, patient_id, message_id, measured_at, enqueued_at)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            (practice_id, patient_id, message_id, measured_at, measured_at + timedelta(seconds=20)),
+        )
+        return message_id
     conn.execute(
         "INSERT INTO observation_judgement (message_id, practice_id, patient_id, verdict) VALUES (%s, %s, %s, %s)",
         (message_id, practice_id, patient_id, judged),

@@ -11,6 +11,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from fastapi import FastAPI
 
+from alerts.batch import Rulebook, run_batch
+from alerts.rules import load_rule_set
+from alerts.worker import connect
 from server.web.app import create_app
 from server.web.config import WebSettings
 from tests.support.builders import PASSWORD
@@ -29,6 +32,12 @@ class MovableClock:
 
     def move(self, **span: float) -> None:
         self.at += timedelta(**span)
+
+
+async def judge(dsn: str, now: datetime) -> None:
+    """Let the alert engine judge what waits, as its worker would."""
+    async with await connect(dsn) as conn, conn.transaction():
+        await run_batch(conn, Rulebook(load_rule_set()), now=now)
 
 
 @asynccontextmanager

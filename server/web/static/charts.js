@@ -143,7 +143,7 @@
         cursor: { show: false },
         scales: { x: { time: true, range: [values.from, values.to] }, y: { range: [kind.bottom, kind.top] } },
         axes: [
-          { ...axis, space: 60, values: (_u, ticks) => ticks.map((tick) => day.format(tick * 1000)), incrs: [86400, 172800, 345600, 604800] },
+          { ...axis, size: 24, space: 60, values: (_u, ticks) => ticks.map((tick) => day.format(tick * 1000)), incrs: [86400, 172800, 345600, 604800] },
           { ...axis, size: 38 },
         ],
         series: [{}, { show: true, stroke: "transparent", points: { show: false } }],

@@ -169,7 +169,7 @@ def _due(alert: AlertRow, now: datetime) -> str:
         return ""
     seconds = int((alert.due_at - now).total_seconds())
     words = _DUE_WORDS[alert.state]
-    return f"{words} in {span(seconds)}" if seconds >= 0 else f"{words} now ({span(-seconds)} over)"
+    return f"{words} in {span(seconds)}" if seconds >= 0 else f"{span(-seconds)} overdue"
 
 
 def _counts(urgent: Sequence[AlertRow]) -> list[str]:
