@@ -60,7 +60,7 @@ def readings_of(packets: Sequence[Packet], *, model: str | None = None, ended: b
     sorting = _Sorting(model)
     for index, packet in enumerate(packets):
         _sort(sorting, index, packet)
-    waiting = _join_orphans(sorting, ended=ended)
+    waiting = _settle_orphans(sorting, ended=ended)
     readings = []
     for entry in sorting.opened:
         if not ended and entry.context_announced and entry.context is None:
@@ -108,6 +108,9 @@ def _open(sorting: _Sorting, index: int, packet: Packet, measurement: Measuremen
     )
     sorting.by_raw[packet.characteristic, raw] = entry
     sorting.opened.append(entry)
+    if measurement.kind is Kind.GLUCOSE:
+        # A context that came first is taken at once, so that later packets never change what is already joined.
+        sorting.orphans = [orphan for orphan in sorting.orphans if not _attach(sorting, *orphan)]
 
 
 def _attach(sorting: _Sorting, index: int, packet: Packet, context: Measurement) -> bool:
@@ -125,15 +128,11 @@ def _attach(sorting: _Sorting, index: int, packet: Packet, context: Measurement)
     return False
 
 
-def _join_orphans(sorting: _Sorting, *, ended: bool) -> list[int]:
-    """Contexts that came before their measurement find it now; the rest waits, or is quarantined at the end."""
-    waiting = []
+def _settle_orphans(sorting: _Sorting, *, ended: bool) -> list[int]:
+    """Contexts without their measurement wait while the session runs, and are quarantined at its end."""
+    if not ended:
+        return [index for index, _, _ in sorting.orphans]
     for index, packet, context in sorting.orphans:
-        if _attach(sorting, index, packet, context):
-            continue
-        if not ended:
-            waiting.append(index)
-            continue
         error = DecodeError(
             f"2A34: no measurement with sequence number {context.sequence_number} takes this context",
             characteristic=packet.characteristic,
@@ -141,7 +140,7 @@ def _join_orphans(sorting: _Sorting, *, ended: bool) -> list[int]:
             offset=1,
         )
         sorting.quarantine.append(QuarantineEntry(packet=index, error=error))
-    return waiting
+    return []
 
 
 def _draft(entry: _Open, model: str | None) -> ReadingDraft:
