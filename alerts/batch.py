@@ -19,7 +19,7 @@ from alerts.engine import due_at, step, tick
 from alerts.model import GatewayChange, Judgement, NotificationDue, Output, Verdict
 from alerts.observation import KINDS, to_reading
 from alerts.profile import PatientRules, rules_for
-from alerts.rules import ProfileError, RuleSet
+from alerts.rule_set import ProfileError, RuleSet
 from alerts.state import PatientState, new_state
 
 log = structlog.get_logger(__name__)

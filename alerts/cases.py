@@ -33,7 +33,7 @@ from alerts.model import (
     Transition,
 )
 from alerts.profile import rules_for
-from alerts.rules import RuleSet
+from alerts.rule_set import RuleSet
 from alerts.state import new_state
 
 EPOCH: Final = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday; any midnight serves

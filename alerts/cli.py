@@ -18,7 +18,8 @@ import typer
 import yaml
 
 from alerts.cases import CaseError, differences, run_case
-from alerts.rules import DEFAULT_POLICY, ProfileError, RuleSet, RuleSetError, load_rule_set
+from alerts.rule_set import ProfileError, RuleSet, RuleSetError
+from alerts.rules import DEFAULT_POLICY, load_rule_set
 
 app = typer.Typer(
     name="alerts",

@@ -15,7 +15,7 @@ from alerts.evaluate import Firing, all_true
 from alerts.model import Alert, NotificationDue, Output, RetakeAsked, Severity, State, Transition, Verdict
 from alerts.profile import PatientRules
 from alerts.quality import Gated
-from alerts.rules import Confirm
+from alerts.rule_set import Confirm
 from alerts.state import PatientState
 
 MAX_LEVEL: Final = 3  # second nurse, practitioner, practice lead: there is nobody above

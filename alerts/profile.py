@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from alerts.model import METRICS
-from alerts.rules import Condition, ProfileError, Rule, RuleSet
+from alerts.rule_set import Condition, ProfileError, Rule, RuleSet
 
 _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from alerts.model import ABOVE_RANGE, BELOW_RANGE, METRICS, Reading, Verdict
 from alerts.profile import PatientRules
-from alerts.rules import Quality
+from alerts.rule_set import Quality
 from alerts.state import MAX_KEPT, Kept
 
 

@@ -1,134 +1,31 @@
-"""A rule set as data: read, check every word of it, or say everything that is wrong with it.
+"""A rule set from a file: read, check every word of it, or say everything that is wrong with it.
 
-Input: a mapping (from YAML). Output: a frozen `RuleSet`, or `RuleSetError` with all problems and where they are.
-Conditions are code (evaluate.py); limits, clocks and severities are data. Durations are minutes unless named.
+Input: YAML (or a mapping). Output: a frozen `RuleSet`, or `RuleSetError` with all problems and where they are.
+Durations are minutes unless a unit (m, h, d) is given.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from alerts.checked import Checked, is_number
 from alerts.model import METRICS, Severity
+from alerts.rule_set import REFUSED_KINDS, Condition, Confirm, Quality, Rule, RuleSet, RuleSetError
 
 DEFAULT_POLICY: Final = Path(__file__).with_name("policies") / "adult_default_v3.yaml"
-
-# Families the engine itself raises; a rule set may inhibit them or leave them out.
 OPERATORS: Final = ("<", "<=", ">", ">=")
 _SHAPES: Final = ("mean", "count", "flag", "gain", "silence", "bad_in_row")
-# Patients the adult default must not be used for: their limits and clocks differ by more than a number.
-REFUSED_KINDS: Final[dict[str, str]] = {
-    "pregnancy": "in pregnancy 160/110 is severe and minutes matter",
-    "child": "limits depend on age, sex and height",
-    "children": "limits depend on age, sex and height",
-    "dialysis": "weight and pressure swing with each session",
-    "hospice": "comfort goals decide, not limits",
-}
-
-
-class RuleSetError(ValueError):
-    """The rule set may not be used; `problems` says each reason and where."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = tuple(problems)
-
-
-class ProfileError(ValueError):
-    """A patient's overrides do not fit the rule set."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """`metric op limit`; the limit is a number or the name of a profile value."""
-
-    metric: str
-    op: str
-    limit: Decimal | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirm:
-    """A retake is needed: `confirmed` when it agrees, `timeout` when none comes within `window`."""
-
-    min_gap: timedelta
-    ask_after: timedelta
-    window: timedelta
-    confirmed: Severity
-    timeout: Severity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One rule. Its shape (point, mean, count, flag, gain, silence, bad_in_row) says which fields matter."""
-
-    id: str
-    family: str
-    kind: str | None
-    shape: str
-    severity: Severity
-    conditions: tuple[Condition, ...] = ()
-    confirm: Confirm | None = None
-    at_once: tuple[Condition, ...] = ()
-    at_once_severity: Severity = Severity.P1
-    clear: tuple[Condition, ...] = ()
-    recheck: timedelta | None = None
-    advice: str | None = None
-    only: str | None = None
-    unless: str | None = None
-    window: timedelta = timedelta(0)
-    window_from: timedelta = timedelta(0)
-    spaced: timedelta = timedelta(0)
-    count: int = 0
-    of_last: int = 0
-    min_n: int = 0
-    min_days: int = 0
-    amount: Decimal = Decimal(0)
-    flag: str = ""
-    no_clear: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
-    """The quality gate of one kind of reading."""
-
-    ranges: tuple[tuple[Decimal, Decimal], ...]
-    min_gap: Decimal | None = None
-    suspect_flags: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleSet:
-    """One version of the rules, checked."""
-
-    id: str
-    version: int
-    effective: date
-    approved_by: str | None
-    quality: Mapping[str, Quality]
-    late_after: timedelta
-    future_tolerance: timedelta
-    inhibits: Mapping[str, frozenset[str]]
-    rules: tuple[Rule, ...]
-    profile_defaults: Mapping[str, Any]
-    profile_kinds: Mapping[str, Mapping[str, Any]]
-    escalate: Mapping[Severity, tuple[timedelta, ...]]
-    claim_idle: Mapping[Severity, timedelta]
-    snooze_max: Mapping[Severity, int]
-    reopen_within: timedelta
-    needs_human_close: frozenset[Severity]
-    refuses: Mapping[str, str] = field(default_factory=lambda: dict(REFUSED_KINDS))
-
-    @property
-    def label(self) -> str:
-        return f"{self.id}@{self.version}"
+_RULE_NEEDS: Final = ("id", "family", "severity")
+_RULE_MAY: Final = (
+    *("kind", "any", "confirm", "at_once", "clear", "no_clear", "count", "within", "spaced", "mean", "flag", "of_last"),
+    *("unless", "only", "recheck", "advice", "gain", "silence", "per", "bad_in_row", "source"),
+)
 
 
 def load_rule_set(path: Path = DEFAULT_POLICY) -> RuleSet:
@@ -168,15 +65,11 @@ def _first_line(error: yaml.YAMLError) -> str:
     return where + str(getattr(error, "problem", None) or "is not YAML")
 
 
-_DURATION: Final = re.compile(r"^(\d+)(m|h|d)$")
-_UNIT: Final = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-class _Parser:
+class _Parser(Checked):
     """Collects problems while it reads; nothing is used unless nothing is wrong."""
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        super().__init__()
         self.families: set[str] = set()
         self.profile: Mapping[str, Any] = {}
 
@@ -290,36 +183,10 @@ class _Parser:
         )
 
     def rule(self, node: object, where: str) -> Rule:
-        body = self.table(
-            node,
-            where,
-            need=("id", "family", "severity"),
-            may=(
-                "kind",
-                "any",
-                "confirm",
-                "at_once",
-                "clear",
-                "no_clear",
-                "count",
-                "within",
-                "spaced",
-                "mean",
-                "flag",
-                "of_last",
-                "unless",
-                "only",
-                "recheck",
-                "advice",
-                "gain",
-                "silence",
-                "per",
-                "bad_in_row",
-                "source",
-            ),
-        )
+        if isinstance(node, dict) and "id" in node:
+            where = f"rules.{node['id']}"
+        body = self.table(node, where, need=_RULE_NEEDS, may=_RULE_MAY)
         name = str(body.get("id", where))
-        where = f"rules.{name}"
         family = str(body.get("family"))
         if family not in self.families:
             self.wrong(where, f"unknown family {family!r}")
@@ -438,7 +305,7 @@ class _Parser:
             if op not in OPERATORS:
                 self.wrong(where, f"operator must be one of {' '.join(OPERATORS)}, not {op!r}")
             if isinstance(limit, str):
-                if not _is_number(self.profile.get(limit)):
+                if not is_number(self.profile.get(limit)):
                     self.wrong(where, f"limit {limit!r} is not a number of profile_defaults")
                 found.append(Condition(metric=str(metric), op=str(op), limit=limit))
             else:
@@ -463,77 +330,3 @@ class _Parser:
         for severity, steps in escalate.items():
             if list(steps) != sorted(set(steps)):
                 self.wrong(f"policy.escalate.{severity}", "steps must rise")
-
-    # --- words
-
-    def wrong(self, where: str, what: str) -> None:
-        self.problems.append(f"{where}: {what}")
-
-    def table(
-        self, node: object, where: str, *, need: tuple[str, ...] = (), may: tuple[str, ...] | None = None
-    ) -> dict[str, Any]:
-        if not isinstance(node, dict):
-            self.wrong(where, "expected key: value pairs")
-            return {}
-        for key in need:
-            if key not in node:
-                self.wrong(where, f"{key} is missing")
-        if need or may is not None:
-            for key in node:
-                if key not in need and key not in (may or ()):
-                    self.wrong(where, f"unknown key {key!r}")
-        return {str(key): value for key, value in node.items()}
-
-    def items(self, node: object, where: str) -> list[Any]:
-        if isinstance(node, list):
-            return node
-        self.wrong(where, "expected a list")
-        return []
-
-    def by_severity(self, node: object, where: str) -> dict[Severity, Any]:
-        return {Severity(k): v for k, v in self.table(node, where, need=tuple(Severity)).items() if k in list(Severity)}
-
-    def severity(self, node: object, where: str) -> Severity:
-        if isinstance(node, str) and node in list(Severity):
-            return Severity(node)
-        self.wrong(where, f"expected P1, P2, P3 or P4, not {node!r}")
-        return Severity.P1
-
-    def number(self, node: object, where: str) -> Decimal:
-        try:
-            if _is_number(node) and (value := Decimal(str(node))).is_finite():
-                return value
-        except InvalidOperation:
-            pass
-        self.wrong(where, f"expected a number, not {node!r}")
-        return Decimal(0)
-
-    def integer(self, node: object, where: str) -> int:
-        if isinstance(node, int) and not isinstance(node, bool) and node >= 0:
-            return node
-        self.wrong(where, f"expected a whole number, not {node!r}")
-        return 0
-
-    def minutes(self, node: object, where: str) -> timedelta:
-        if isinstance(node, str):
-            return self.duration(node, where)
-        return timedelta(minutes=self.integer(node, where))
-
-    def duration(self, node: object, where: str) -> timedelta:
-        match = _DURATION.match(node) if isinstance(node, str) else None
-        if match is None:
-            if isinstance(node, int) and not isinstance(node, bool):
-                return timedelta(minutes=self.integer(node, where))
-            self.wrong(where, f"expected minutes or a number with m, h or d, not {node!r}")
-            return timedelta(0)
-        return timedelta(**{_UNIT[match[2]]: int(match[1])})
-
-    def day(self, node: object, where: str) -> date:
-        if isinstance(node, date):
-            return node
-        self.wrong(where, f"expected a date, not {node!r}")
-        return date.min
-
-
-def _is_number(node: object) -> bool:
-    return isinstance(node, (int, float, Decimal)) and not isinstance(node, bool)

@@ -21,7 +21,7 @@ from alerts.notify.channel import Channel
 from alerts.notify.console import Console
 from alerts.notify.dispatch import dispatch
 from alerts.notify.web import Web
-from alerts.rules import RuleSet
+from alerts.rule_set import RuleSet
 
 log = structlog.get_logger(__name__)
 

@@ -128,8 +128,9 @@ async def _measure(url: str, names: list[str], rate: int, seconds: int) -> dict[
         async with conn.transaction():
             async with conn.cursor() as cursor:
                 await cursor.executemany(
-                    "INSERT INTO observation (message_id, practice_id, patient_id, gateway_id, device_id, kind, measured_at,"
-                    " received_at, local_date, entry, memory, time_quality, components, verdict) VALUES (%s, %s, %s,"
+                    "INSERT INTO observation (message_id, practice_id, patient_id, gateway_id, device_id, kind,"
+                    " measured_at, received_at, local_date, entry, memory, time_quality, components, verdict)"
+                    " VALUES (%s, %s, %s,"
                     " 'gw-0123456789', %s, 'glucose', %s, %s, %s, 'automatic', 'live', 'synchronised', %s, 'accepted')",
                     rows,
                 )
@@ -142,7 +143,7 @@ async def _measure(url: str, names: list[str], rate: int, seconds: int) -> dict[
         committed.update(dict.fromkeys(severe, at))
     sent = time.perf_counter() - begun
     async with asyncio.timeout(60):
-        while not committed.keys() <= seen.keys():
+        while not committed.keys() <= seen.keys():  # noqa: ASYNC110 - another task fills it as rows appear
             await asyncio.sleep(0.05)
     watching.cancel()
     worker.terminate()

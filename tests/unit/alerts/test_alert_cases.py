@@ -82,9 +82,7 @@ def test_wrong_rules_exit_2_with_one_object_on_stderr(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text(DEFAULT_POLICY.read_text().replace("severity: P4", "severity: P9"))
 
-    result = CliRunner().invoke(
-        app, ["evaluate", "--cases", str(HERE / "alerts_golden.yaml"), "--rules", str(bad)]
-    )
+    result = CliRunner().invoke(app, ["evaluate", "--cases", str(HERE / "alerts_golden.yaml"), "--rules", str(bad)])
 
     assert result.exit_code == 2
     assert json.loads(result.stderr)["error"]["kind"] == "RuleSetError"
