@@ -21,7 +21,7 @@ from bumble.gatt_client import CharacteristicProxy, ServiceProxy
 from bumble.keys import KeyStore, MemoryKeyStore
 from bumble.pairing import PairingConfig, PairingDelegate
 
-from simulators.link import Air, Radio
+from simulators.link import Air, Radio, flush_host
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class Central:
             with contextlib.suppress(CentralError):
                 await link.disconnect()
         await self._radio.close()
-        self._device.host.on_transport_lost()  # type: ignore[no-untyped-call]
+        flush_host(self._device.host)
 
     def drop_links(self) -> None:
         """Lose every link now, as when the collector is carried away."""

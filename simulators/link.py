@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 from bumble import hci, ll
 from bumble.controller import Connection, Controller
 from bumble.core import InvalidPacketError, PhysicalTransport
+from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.transport import open_transport
-from bumble.transport.common import PacketParser
+from bumble.transport.common import PacketParser, TransportLostError
 
 logger = logging.getLogger(__name__)
 
@@ -361,6 +362,17 @@ def bumble_transport_name(address: str) -> str:
         host, port = parse_tcp(address)
         return f"tcp-client:{host}:{port}"
     return address
+
+
+def flush_host(host: Host) -> None:
+    """Tell a host that its controller is gone: what waits fails, every link ends.
+
+    bumble's own `on_transport_lost` stumbles over an answer that has arrived but is not taken yet.
+    """
+    pending = host.pending_response
+    if pending is not None and not pending.done():
+        pending.set_exception(TransportLostError("transport lost"))
+    host.emit("flush")
 
 
 class Radio:

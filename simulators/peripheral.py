@@ -29,7 +29,7 @@ from simulators.encoding import EncodingError, current_time, date_time, parse_da
 from simulators.faults import FaultSwitches
 from simulators.gatt_table import INDICATE, NEEDS_ENCRYPTION, NOTIFY, READ, WRITE, characteristic
 from simulators.ledger import Ledger
-from simulators.link import Air, Radio
+from simulators.link import Air, Radio, flush_host
 from simulators.memory import DeviceMemory
 
 logger = logging.getLogger(__name__)
@@ -253,7 +253,7 @@ class Peripheral(abc.ABC):
             return
         self._device = self._radio = self._window = None
         await radio.close()
-        device.host.on_transport_lost()  # type: ignore[no-untyped-call]
+        flush_host(device.host)
         self._drop_session()
         await window.close()
         for task in list(self._tasks):
