@@ -68,7 +68,9 @@ def _seconds(source: bytes) -> tuple[float, float, int]:
         given.seek(0)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         begin = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "gateway.decode", "--stdin"], stdin=given, stdout=taken, check=True, cwd=ROOT)
+        subprocess.run(
+            [sys.executable, "-m", "gateway.decode", "--stdin"], stdin=given, stdout=taken, check=True, cwd=ROOT
+        )
         wall = time.perf_counter() - begin
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         taken.seek(0)
