@@ -81,6 +81,7 @@ def _settings(*, as_json: bool = False) -> Settings:
 
 
 def _log_to_stderr(level: int) -> None:
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(levelname)s %(name)s %(message)s")
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -198,7 +199,10 @@ def pair(
 
 
 async def _ask_passkey(_address: str) -> int | None:
-    text = await asyncio.to_thread(input, "Six digits shown by the device: ")
+    try:
+        text = await asyncio.to_thread(input, "Six digits shown by the device: ")
+    except EOFError:  # nobody is there to read the display
+        return None
     digits = text.replace(" ", "")
     return int(digits) if digits.isdecimal() and len(digits) == 6 else None
 

@@ -60,9 +60,10 @@ class ReceivingServer:
         assert gateway_id is not None
         if message.topic.endswith("/status"):
             with self._lock:
-                self.statuses.append(contract.decode_status(message.payload))
+                self.statuses.append(contract.decode_status(bytes(message.payload)))
             return
-        uplink = contract.decode_uplink(message.payload)
+        payload = bytes(message.payload)
+        uplink = contract.decode_uplink(payload)
         readings = (
             [contract.decode_reading(raw) for raw in uplink.readings]
             if isinstance(uplink, contract.Batch)
@@ -70,7 +71,7 @@ class ReceivingServer:
         )
         stored, rejected = [], []
         with self._lock:
-            self.messages.append((message.topic, message.payload))
+            self.messages.append((message.topic, payload))
             for reading in readings:
                 self.heard.append(str(reading.message_id))
                 verdict = self.answer(reading)
