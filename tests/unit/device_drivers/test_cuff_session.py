@@ -51,12 +51,22 @@ async def test_silence_ends_a_session_that_the_cuff_keeps_open() -> None:
 
 
 async def test_a_reading_after_a_pause_shorter_than_the_idle_timeout_is_not_lost() -> None:
-    link = _cuff(("2A35", FIRST), SILENCE, SILENCE, ("2A35", SECOND), HANG_UP)
+    """The timeout is 3 s; two pauses of 2 s are together longer than it."""
+    link = _cuff(("2A35", FIRST), SILENCE, SILENCE, ("2A35", SECOND), SILENCE, SILENCE, ("2A35", FIRST), HANG_UP)
     ctx = RecordingContext(policy=FAST)
 
     await BLOOD_PRESSURE.collect(link, ctx)
 
-    assert ctx.payloads == [FIRST, SECOND]
+    assert ctx.payloads == [FIRST, SECOND, FIRST]
+
+
+async def test_silence_as_long_as_the_idle_timeout_ends_the_session() -> None:
+    link = _cuff(("2A35", FIRST), SILENCE, SILENCE, SILENCE, ("2A35", SECOND))
+    ctx = RecordingContext(policy=FAST)
+
+    await BLOOD_PRESSURE.collect(link, ctx)
+
+    assert ctx.payloads == [FIRST]
 
 
 async def test_early_indications_are_journalled_while_the_chores_run() -> None:

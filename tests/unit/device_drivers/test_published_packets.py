@@ -58,6 +58,13 @@ def _assert_component(result: dict[str, Any], metric: str, expected: object, fie
         assert Decimal(component[field]) == _decimal(expected)
 
 
+def _pressure_flags(status: int) -> set[str]:
+    words = {0: "body-movement", 1: "cuff-loose", 2: "irregular-pulse", 5: "improper-position"}
+    ranges = {1: "pulse-rate-above-range", 2: "pulse-rate-below-range"}
+    named = {word for bit, word in words.items() if status & 1 << bit}
+    return named | {word for code, word in ranges.items() if status >> 3 & 3 == code}
+
+
 def _assert_glucose(result: dict[str, Any], expected: dict[str, Any]) -> None:
     assert result["device_time"] == expected["base_time"]
     assert result["time_offset_minutes"] == expected.get("time_offset_min")
@@ -112,6 +119,8 @@ def test_published_packet(vector: dict[str, Any]) -> None:
             _assert_component(result, metric, expected[key])
     if expected.get("unit") in UNITS:
         assert result["components"][0]["reported_unit"] == UNITS[expected["unit"]]
+    if expected.get("measurement_status") is not None and characteristic in ("2A35", "2A36"):
+        assert set(result["flags"]) == _pressure_flags(expected["measurement_status"])
     if "timestamp" in expected:
         assert result["device_time"] == expected["timestamp"]
     if "user_id" in expected:
