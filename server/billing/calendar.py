@@ -99,6 +99,39 @@ def clock_text(microseconds_counted: int) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+def _nth_weekday(year: int, month: int, weekday: int, nth: int) -> date:
+    """The nth (from 1; -1 is the last) given weekday (Monday is 0) of a month."""
+    if nth > 0:
+        first = date(year, month, 1)
+        return first + timedelta(days=(weekday - first.weekday()) % 7 + 7 * (nth - 1))
+    last = month_period(f"{year:04d}-{month:02d}").last
+    return last - timedelta(days=(last.weekday() - weekday) % 7)
+
+
+@lru_cache(maxsize=64)
+def federal_holidays(year: int) -> frozenset[date]:
+    """Legal public holidays as observed, 5 U.S.C. 6103: a Saturday's moves to Friday, a Sunday's to Monday."""
+    fixed = [date(year, 1, 1), date(year, 7, 4), date(year, 11, 11), date(year, 12, 25)]
+    if year >= 2021:
+        fixed.append(date(year, 6, 19))
+    shift = {5: -ONE_DAY, 6: ONE_DAY}
+    observed = [day + shift.get(day.weekday(), timedelta()) for day in fixed]
+    moving = [(1, 0, 3), (2, 0, 3), (5, 0, -1), (9, 0, 1), (10, 0, 2), (11, 3, 4)]
+    return frozenset([*observed, *(_nth_weekday(year, *rule) for rule in moving)])
+
+
+def business_days_after(day: date, count: int) -> date:
+    """The date that is `count` business days (Monday to Friday, no federal holiday) after the day."""
+    left = count
+    while left:
+        day += ONE_DAY
+        # New Year's Day on a Saturday is observed on 31 December of the year before.
+        holidays = federal_holidays(day.year) | federal_holidays(day.year + 1)
+        if day.weekday() < 5 and day not in holidays:
+            left -= 1
+    return day
+
+
 class ZoneHistory:
     """The zones a patient lived in; a date belongs to the zone that was in force on it."""
 

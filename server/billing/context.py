@@ -73,8 +73,9 @@ class Context:
         self.practitioners: Mapping[str, Practitioner] = {p.id: p for p in facts.practitioners}
         self.staff: Mapping[str, Staff] = {p.id: p for p in facts.staff}
         self.devices: Mapping[str, Device] = {d.id: d for d in facts.devices}
-        self.entries: tuple[TimeEntry, ...] = tuple(self._month_entries())
-        self._ledgers: dict[tuple[str, str], TimeLedger] = {}
+        self._month_entries = self._entries_in(self.span)
+        self.entries: tuple[TimeEntry, ...] = tuple(entry for entry, _ in self._month_entries.values())
+        self._ledgers: dict[tuple[str, str, ServicePeriod], TimeLedger] = {}
         self._days: dict[int, DayLedger] = {}
 
     def cite(self, path: str, day: date | None = None) -> Citation:
@@ -163,47 +164,58 @@ class Context:
 
     # --- time ---
 
-    def _month_entries(self) -> Iterator[TimeEntry]:
-        low, high = self.span
-        for entry in sorted(self.facts.time_entries, key=lambda e: (e.start, e.end, e.id)):
-            if (
-                entry.recorded_at <= self.facts.as_of
-                and microseconds(entry.start) < high
-                and microseconds(entry.end) > low
-            ):
-                yield entry
+    @cached_property
+    def _known_entries(self) -> tuple[tuple[TimeEntry, int, int], ...]:
+        """Entries recorded by `as_of` with their ends in microseconds, in order of time."""
+        known = [(e, microseconds(e.start), microseconds(e.end)) for e in self.facts.time_entries]
+        known = [found for found in known if found[0].recorded_at <= self.facts.as_of]
+        return tuple(sorted(known, key=lambda found: (found[1], found[2], found[0].id)))
+
+    def _entries_in(self, span: Span) -> dict[str, tuple[TimeEntry, Span]]:
+        """Entries that touch a span, clipped to it; the rest of a call across midnight belongs to the other month."""
+        low, high = span
+        return {
+            entry.id: (entry, (max(start, low), min(end, high)))
+            for entry, start, end in self._known_entries
+            if start < high and end > low
+        }
 
     @cached_property
     def spans(self) -> Mapping[str, Span]:
-        """Entries clipped to the practice's month; the rest of a call across midnight belongs to the other month."""
-        low, high = self.span
-        return {e.id: (max(microseconds(e.start), low), min(microseconds(e.end), high)) for e in self.entries}
+        """Entries of the month, clipped to it."""
+        return {name: clipped for name, (_, clipped) in self._month_entries.items()}
 
-    def ledger(self, course: Course, gates: tuple[ClosedSpan, ...] = ()) -> TimeLedger:
-        """The time ledger of a course; `gates` are the program's own closed spans."""
-        key = (course.program, course.practitioner)
+    def ledger(
+        self, course: Course, gates: tuple[ClosedSpan, ...] = (), period: ServicePeriod | None = None
+    ) -> TimeLedger:
+        """The time ledger of a course in a period (the month); `gates` are the program's own closed spans."""
+        period = period or self.month
+        key = (course.program, course.practitioner, period)
         found = self._ledgers.get(key)
         if found is None:
-            found = self._ledgers[key] = self._build_ledger(course, gates)
+            entries = self._month_entries if period is self.month else self._entries_in(bounds(period, self.zone))
+            found = self._ledgers[key] = self._build_ledger(course, gates, entries)
         return found
 
-    def known_ledgers(self) -> Mapping[tuple[str, str], TimeLedger]:
+    def known_ledgers(self) -> Mapping[tuple[str, str, ServicePeriod], TimeLedger]:
         return self._ledgers
 
-    def _build_ledger(self, course: Course, gates: tuple[ClosedSpan, ...]) -> TimeLedger:
-        entries = [entry for entry in self.entries if entry.program == course.program]
-        if not entries:
+    def _build_ledger(
+        self, course: Course, gates: tuple[ClosedSpan, ...], entries: Mapping[str, tuple[TimeEntry, Span]]
+    ) -> TimeLedger:
+        mine = [found for found in entries.values() if found[0].program == course.program]
+        if not mine:
             return TimeLedger()
         closed = (*self._consent_gates(course), *gates, *self._stay_gates, *self._enrollment_gates(course))
         rows: list[EntryRow] = []
         clean: list[Piece] = []
         disputed: list[Piece] = []
-        for entry in entries:
+        for entry, span in mine:
             row, kept, doubtful = admit(
                 entry,
-                self.spans[entry.id],
-                whole=self._whole_exclusion(entry, course),
-                closed=(*closed, *self._cross_program(entry)),
+                span,
+                whole=self._whole_exclusion(entry, course, span),
+                closed=(*closed, *_cross_program(entry, entries)),
                 elsewhere=self._elsewhere(entry),
             )
             rows.append(row)
@@ -211,8 +223,7 @@ class Context:
             disputed += [Piece(start=a, end=b, entry=entry.id, performer=entry.performer) for a, b in doubtful]
         return TimeLedger(rows=tuple(rows), clean=tuple(clean), disputed=tuple(disputed))
 
-    def _whole_exclusion(self, entry: TimeEntry, course: Course) -> Exclusion | None:
-        low, high = self.spans[entry.id]
+    def _whole_exclusion(self, entry: TimeEntry, course: Course, span: Span) -> Exclusion | None:
         reason = None
         if entry.automated or not self._may_perform(entry.performer, course.practitioner):
             reason = "WRONG_PERFORMER"
@@ -220,7 +231,7 @@ class Context:
             reason = "CONDITIONS_NOT_MET"
         elif entry.part_of_visit:
             reason = "OVERLAP_CROSS_PROGRAM"
-        return Exclusion(microseconds=high - low, reason=reason) if reason else None
+        return Exclusion(microseconds=span[1] - span[0], reason=reason) if reason else None
 
     def _may_perform(self, performer: str, practitioner: str) -> bool:
         person = self.practitioners.get(performer)
@@ -252,10 +263,9 @@ class Context:
     def _stay_gates(self) -> tuple[ClosedSpan, ...]:
         spans = []
         for place, stay in enumerate(self.facts.stays):
-            if self.month.meets(stay.from_ - ONE_DAY, None if stay.to is None else stay.to + ONE_DAY):
-                low = midnight(stay.from_, self.zones.zone_on(stay.from_))
-                high = _ALWAYS[1] if stay.to is None else midnight(stay.to + ONE_DAY, self.zones.zone_on(stay.to))
-                spans.append(ClosedSpan(start=low, end=high, reason="INPATIENT_TIME", with_=(f"stays/{place}",)))
+            low = midnight(stay.from_, self.zones.zone_on(stay.from_))
+            high = _ALWAYS[1] if stay.to is None else midnight(stay.to + ONE_DAY, self.zones.zone_on(stay.to))
+            spans.append(ClosedSpan(start=low, end=high, reason="INPATIENT_TIME", with_=(f"stays/{place}",)))
         return tuple(spans)
 
     def _enrollment_gates(self, course: Course) -> Iterator[ClosedSpan]:
@@ -269,21 +279,6 @@ class Context:
             closed_from = max(closed_from, midnight(enrollment.to + ONE_DAY, self.zone))
             reason = "CONSENT_REVOKED" if enrollment.end_reason == "consent-withdrawn" else "EPISODE_ENDED_EARLY"
         yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
-
-    @cached_property
-    def _by_performer(self) -> Mapping[str, tuple[TimeEntry, ...]]:
-        found: dict[str, list[TimeEntry]] = {}
-        for entry in self.entries:
-            found.setdefault(entry.performer, []).append(entry)
-        return {performer: tuple(entries) for performer, entries in found.items()}
-
-    def _cross_program(self, entry: TimeEntry) -> Iterator[ClosedSpan]:
-        if entry.automated:
-            return
-        for other in self._by_performer[entry.performer]:
-            if other.program != entry.program and not other.automated:
-                low, high = self.spans[other.id]
-                yield ClosedSpan(start=low, end=high, reason="OVERLAP_CROSS_PROGRAM", with_=(other.id,))
 
     def _elsewhere(self, entry: TimeEntry) -> Iterator[ClosedSpan]:
         for place, other in enumerate(self.facts.elsewhere):
@@ -349,3 +344,12 @@ class Context:
 
 
 _CONSENT_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm", "apcm", "bhi", "cocm", "data-review"})
+
+
+def _cross_program(entry: TimeEntry, entries: Mapping[str, tuple[TimeEntry, Span]]) -> Iterator[ClosedSpan]:
+    """Moments at which the same person also logged another program: they count for neither until allocated."""
+    if entry.automated:
+        return
+    for other, (low, high) in entries.values():
+        if other.performer == entry.performer and other.program != entry.program and not other.automated:
+            yield ClosedSpan(start=low, end=high, reason="OVERLAP_CROSS_PROGRAM", with_=(other.id,))

@@ -15,14 +15,36 @@ from server.billing.fact_types import Proposal
 from server.billing.facts import facts_digest, parse_facts
 from server.billing.outcome import Determination, Reason, Surplus
 from server.billing.parameter_tree import ParameterTree, medicare
-from server.billing.rules import ccm, rpm_device_supply, rpm_management, rpm_setup
+from server.billing.rules import (
+    apcm,
+    behavioral,
+    care_planning,
+    ccm,
+    data_review,
+    oversight,
+    pcm,
+    rpm_device_supply,
+    rpm_management,
+    rpm_setup,
+    rtm,
+    tcm,
+)
 
 Rule = Callable[[Context, Course], Iterator[Determination]]
 
 # Which rules answer for which program, in the order of the output. Written out, so that a reader sees the whole set.
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
     "rpm": (rpm_setup.decide, rpm_device_supply.decide, rpm_management.decide),
-    "ccm": (ccm.decide,),
+    "data-review": (data_review.decide,),
+    "rtm": (rtm.decide,),
+    "ccm": (ccm.decide, care_planning.decide),
+    "pcm": (pcm.decide,),
+    "apcm": (apcm.decide,),
+    "tcm": (tcm.decide,),
+    "bhi": (behavioral.decide,),
+    "cocm": (behavioral.decide,),
+    "home-health-oversight": (oversight.decide,),
+    "hospice-oversight": (oversight.decide,),
 }
 
 

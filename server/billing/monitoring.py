@@ -29,17 +29,20 @@ def eligibility(ctx: Context, course: Course, period: ServicePeriod) -> Iterator
     yield established(ctx, course, period.first if period.kind == "thirty-day" else period.last)
 
 
-def established(ctx: Context, course: Course, day: date) -> Check:
-    """Established patient on the day; waived and grandfathered where the parameter's history says so."""
+def established_required(ctx: Context, course: Course, day: date) -> bool:
+    """Whether the patient must be established on the day; a course begun under the waiver is grandfathered."""
     path = f"{course.program}/eligibility/established_patient"
+    began = max(course.first_on, date(2019, 1, 1))
+    return ctx.tree.at(path, day).value is True and ctx.tree.at(path, began).value is True
+
+
+def established(ctx: Context, course: Course, day: date) -> Check:
+    """An established patient on the day, where that is required."""
     since = ctx.facts.patient.established_on
-    waived = ctx.tree.at(path, day).value is False or (
-        ctx.tree.at(path, max(course.first_on, date(2019, 1, 1))).value is False
-    )
     return flag(
         ctx,
-        path,
-        met=waived or (since is not None and since <= day),
+        f"{course.program}/eligibility/established_patient",
+        met=not established_required(ctx, course, day) or (since is not None and since <= day),
         reason="NOT_ESTABLISHED",
         yes="established patient",
         no="no visit with the practice on record: the patient is not established",

@@ -154,7 +154,7 @@ def _refused_otherwise(line: Determination) -> bool:
 def _time(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict[str, object]]:
     """Every entry of the month: what counted, what did not and why."""
     rows: dict[str, tuple[int, tuple[Exclusion, ...]]] = {}
-    for (program, practitioner), ledger in sorted(ctx.known_ledgers().items()):
+    for (program, practitioner, _), ledger in sorted(ctx.known_ledgers().items()):
         personal = _practitioner_lane(lines, program, practitioner)
         for row_id, counted, cuts in _ledger_rows(ledger, practitioner if personal else None):
             if row_id not in rows or counted > rows[row_id][0]:
