@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from alerts.lifecycle import MAX_LEVEL, Turn
+from alerts.lifecycle import Turn
 from alerts.model import Action, Alert, Refusal, State
+from alerts.steps import MAX_LEVEL
 
 ACTIONS = ("claim", "contact", "snooze", "close", "escalate")
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from alerts import tables
+from alerts import journal, tables
 from alerts.engine import due_at, step, tick
 from alerts.model import GatewayChange, Judgement, NotificationDue, Output, Verdict
 from alerts.observation import KINDS, to_reading
@@ -76,7 +76,7 @@ async def run_batch(conn: tables.AsyncConnection, book: Rulebook, *, now: dateti
     for item in work:
         by_patient.setdefault(item.patient_id, []).append(item)
     results = [judge(p, by_patient.get(p.patient_id, ()), rows, book, now=now) for p in patients]
-    await tables.write(conn, results, done=[item.id for item in work], now=now)
+    await journal.write(conn, results, done=[item.id for item in work], now=now)
     return Done(
         patients=len(patients),
         readings=len(work),
@@ -87,20 +87,20 @@ async def run_batch(conn: tables.AsyncConnection, book: Rulebook, *, now: dateti
 async def run_gateways(conn: tables.AsyncConnection, book: Rulebook, *, now: datetime) -> Done:
     """Tell the engine of homes that were lost or came back."""
     changes = await tables.lock_gateway_changes(conn, now=now, limit=MAX_PATIENTS)
-    results: list[tables.Result] = []
+    results: list[journal.Result] = []
     for patient, online, at in changes:
         rules = book.of(patient)
         state = patient.state or _first_state(patient, (), now)
         state, outputs = step(state, GatewayChange(online=online, at=at), rules)
         results.append(_result(patient, state, outputs, rules))
-    await tables.write(conn, results, done=(), now=now)
+    await journal.write(conn, results, done=(), now=now)
     return Done(patients=len(changes))
 
 
 def _result(
     patient: tables.Patient, state: PatientState, outputs: Sequence[Output], rules: PatientRules
-) -> tables.Result:
-    return tables.Result(
+) -> journal.Result:
+    return journal.Result(
         patient=patient,
         state=state,
         due_at=due_at(state, rules),
@@ -116,7 +116,7 @@ def judge(
     book: Rulebook,
     *,
     now: datetime,
-) -> tables.Result:
+) -> journal.Result:
     """The engine over one patient's waiting readings, in the order of arrival, then over the clocks until `now`.
 
     A reading arrives when it became this patient's in our database, not when its gateway heard it: what waited at home

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from alerts import wording
 from alerts.actions import decide
 from alerts.evaluate import Firing, firings, would_be
-from alerts.lifecycle import NOTIFIED, Turn
+from alerts.lifecycle import Turn
 from alerts.model import Action, Event, GatewayChange, Judgement, Output, Reading, Severity, Verdict
 from alerts.profile import PatientRules
 from alerts.quality import Gated, gate, remember
 from alerts.state import PatientState
+from alerts.steps import NOTIFIED
 
 GATEWAY: Final = "tech.gateway"
 CLOCK: Final = "tech.clock"

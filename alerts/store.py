@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from alerts import tables
+from alerts import journal, tables
 from alerts.actions import ACTIONS
 from alerts.batch import Rulebook
 from alerts.engine import due_at, step
@@ -92,10 +92,10 @@ async def act(
         note=note,
     )
     state, outputs = step(patient.state, event, rules)
-    result = tables.Result(
+    result = journal.Result(
         patient=patient, state=state, due_at=due_at(state, rules), outputs=outputs, ruleset=book.rule_set.label
     )
-    await tables.write(conn, [result], done=(), now=at)
+    await journal.write(conn, [result], done=(), now=at)
     for output in outputs:
         if isinstance(output, Refusal):
             return Refused(reason=output.reason, holder_id=output.holder)
