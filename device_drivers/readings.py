@@ -22,7 +22,7 @@ from device_drivers.vendors import held_by
 # Live cuff pressure and feature bits: true, and nobody's reading.
 _NO_READINGS: Final = frozenset({"2A36", "2A49", "2A51"})
 # What devices put in a field they cannot measure or were not told.
-_FILLED_WITH_ZERO: Final = frozenset({Metric.MEAN_ARTERIAL, Metric.BMI, Metric.HEIGHT})
+_FILLED_WITH_ZERO: Final = frozenset({Metric.MEAN_ARTERIAL, Metric.PULSE_RATE, Metric.BMI, Metric.HEIGHT})
 _NOT_FROM_WEARER: Final = frozenset({"demonstration", "testing", "calibration"})
 _OXIMETRY: Final = frozenset({Kind.SPOT_OXIMETRY, Kind.CONTINUOUS_OXIMETRY})
 

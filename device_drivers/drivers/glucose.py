@@ -165,10 +165,7 @@ class _Transfer:
 
     async def run(self) -> bool:
         """Read the memory. Returns whether the link still stands."""
-        try:
-            outcome = await self._dialogue()
-        except LinkClosedError:
-            outcome = None
+        outcome = await self._dialogue()
         await self._save(self._progress.final() if self._records.reported else self._progress.safe())
         self._note(outcome)
         if outcome is Outcome.UNSUPPORTED:
@@ -197,6 +194,8 @@ class _Transfer:
             if error.code in chores.NEEDS_PAIRING:
                 raise
             return self._records.on_refused(error.code)
+        except LinkClosedError:
+            return None  # what was heard before still waits in the stream, and its end behind it
         return None
 
     async def _on_packet(self, packet: Packet) -> Step | None:

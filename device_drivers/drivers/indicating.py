@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,8 +71,6 @@ async def _transport(link: Link, ctx: Context, subscription: Subscription) -> No
     beside = asyncio.create_task(_chores(link, ctx), name="device-chores")
     try:
         await _journal_until_silent(link, ctx, subscription, beside)
-    except LinkClosedError:
-        pass  # dropped while the clock was set: what was heard is journalled
     finally:
         if not beside.done():
             beside.cancel()
@@ -98,8 +97,15 @@ async def _journal_until_silent(
             silent_seconds += step
             if beside.done() and not clock_judged:
                 clock_judged = True
-                if not beside.cancelled() and beside.exception() is None and beside.result():
-                    await chores.set_clock(link, ctx)
+                await _set_clock_if_asked(link, ctx, beside)
+
+
+async def _set_clock_if_asked(link: Link, ctx: Context, beside: asyncio.Task[bool]) -> None:
+    if beside.exception() is not None or not beside.result():
+        return
+    # A link that drops here ends the session by its stream, behind the packets heard before.
+    with suppress(LinkClosedError):
+        await chores.set_clock(link, ctx)
 
 
 async def _chores(link: Link, ctx: Context) -> bool:

@@ -111,7 +111,8 @@ def _finish(
             trailing=extra,
             time=time,
             reserved_value=pulse_range == _RESERVED_PULSE_RANGE,
-            implausible=not plausible or (pulse is not None and not pulse.reportable),
+            # A cuff that lost the pulse sends 0 for it beside good pressures.
+            implausible=not plausible or (pulse is not None and not pulse.reportable and pulse.component.value != 0),
         ),
         extra_hex=extra.hex() if extra else None,
         device_time_raw=None if time is None else time.raw_hex,

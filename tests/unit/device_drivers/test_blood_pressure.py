@@ -141,6 +141,15 @@ def test_what_a_pressure_cannot_mean_is_told_and_printed_as_sent(pressures: str,
 
 
 @pytest.mark.parametrize(
+    ("pulse", "implausible"),
+    [("0000", False), ("0900", True), ("0a00", False), ("5e01", False), ("5f01", True), ("ff07", False)],
+)
+def test_what_a_pulse_cannot_mean(pulse: str, implausible: bool) -> None:
+    """0 is what a cuff sends that lost the pulse; 10 and 350 are the ends of what can be meant; NaN says nothing."""
+    assert ("implausible" in _read(f"04 8000 4e00 5f00 {pulse}").warnings) is implausible
+
+
+@pytest.mark.parametrize(
     ("octets", "offset", "missing"),
     [
         ("", 0, 1),

@@ -6,7 +6,7 @@ import pytest
 
 from device_drivers.driver import ClockPolicy, SessionPolicy
 from device_drivers.drivers.indicating import BLOOD_PRESSURE, WEIGHT
-from device_drivers.errors import AttError, UnsupportedFeature
+from device_drivers.errors import AttError, LinkClosedError, UnsupportedFeature
 from tests.unit.device_drivers.scripted_link import HANG_UP, SILENCE, RecordingContext, ScriptedLink, shown
 
 FIRST = bytes.fromhex("128000 4e00 5f00 ea07 0302 0c0000 0000".replace(" ", ""))
@@ -169,6 +169,21 @@ async def test_a_refused_clock_is_told() -> None:
     await BLOOD_PRESSURE.collect(link, ctx)
 
     assert ctx.warnings == ["clock-refused"]
+    assert ctx.clocks_set == []
+
+
+async def test_a_link_that_drops_while_the_clock_is_set_loses_nothing_heard_before() -> None:
+    class DropsOnWrite(ScriptedLink):
+        async def write(self, characteristic: str, payload: bytes, *, response: bool = True) -> None:
+            self.on_air.extend([("2A35", SECOND), HANG_UP])
+            raise LinkClosedError("dropped")
+
+    link = DropsOnWrite(values={"2A08": CLOCK}, offers=["2A35"], sends=[("2A35", FIRST)])
+    ctx = RecordingContext(policy=FAST, clock=ONE_MINUTE_ON)
+
+    await BLOOD_PRESSURE.collect(link, ctx)
+
+    assert ctx.payloads == [FIRST, SECOND]
     assert ctx.clocks_set == []
 
 

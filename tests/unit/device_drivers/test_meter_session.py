@@ -6,7 +6,7 @@ import pytest
 
 from device_drivers.driver import SessionPolicy
 from device_drivers.drivers.glucose import GLUCOSE, Progress
-from device_drivers.errors import AttError, UnsupportedFeature
+from device_drivers.errors import AttError, LinkClosedError, UnsupportedFeature
 from device_drivers.gatt.stored_records import digest_of
 from tests.unit.device_drivers.scripted_link import HANG_UP, SILENCE, RecordingContext, ScriptedLink, Sent, shown
 
@@ -226,6 +226,26 @@ async def test_after_a_cut_the_next_contact_goes_on_with_the_next_record(cut_aft
     assert ctx.resume["sequence_number"] == resume_at
     assert link.writes("2A52")[1] == "010301" + (resume_at + 1).to_bytes(2, "little").hex()
     assert ctx.payloads + rest.payloads == [record(number) for number in range(200)]
+
+
+async def test_a_link_that_drops_while_a_request_is_written_loses_nothing_heard_before() -> None:
+    """The check after the transfer is never sent; a record still waits in the stream."""
+
+    class DropsOnCheck(ScriptedLink):
+        async def write(self, characteristic: str, payload: bytes, *, response: bool = True) -> None:
+            if payload[:2] == b"\x01\x04":
+                self.on_air.extend([("2A18", record(9)), HANG_UP])
+                raise LinkClosedError("dropped")
+            await super().write(characteristic, payload, response=response)
+
+    link = DropsOnCheck(offers=["2A18", "2A52"], answers=Meter(memory(7, 8)).answer)
+    ctx = RecordingContext(resume=known_up_to(6), policy=POLICY)
+
+    await GLUCOSE.collect(link, ctx)
+
+    assert ctx.payloads == [record(7), record(8), record(9)]
+    assert ctx.resume == known_up_to(8)
+    assert ctx.warnings == []
 
 
 async def test_a_record_cut_off_from_its_context_is_read_again() -> None:

@@ -119,8 +119,8 @@ def test_raws_are_the_octets_as_sent_not_as_mended() -> None:
     assert reading.held is None
 
 
-def test_a_mean_pressure_of_zero_is_no_component() -> None:
-    (reading,) = _read(("2A35", "00 8000 4e00 0000")).readings
+def test_a_mean_pressure_or_a_pulse_of_zero_is_no_component() -> None:
+    (reading,) = _read(("2A35", "04 8000 4e00 0000 0000")).readings
 
     assert [part.metric for part in reading.measurement.components] == ["systolic", "diastolic"]
     assert reading.held is None
