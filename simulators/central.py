@@ -289,6 +289,7 @@ class Link:
         self._gone = asyncio.Event()
         connection.on(Connection.EVENT_DISCONNECTION, self._on_disconnection)
         connection.on(Connection.EVENT_PAIRING, self._on_pairing)
+        self._drop_late_answers()
 
     @property
     def is_connected(self) -> bool:
@@ -319,6 +320,18 @@ class Link:
         self._central._closed(self)  # noqa: SLF001 - the link's owner
         for callback in self._lost:
             callback()
+
+    def _drop_late_answers(self) -> None:
+        """An answer to a request that was given up meanwhile makes bumble fail; here it is dropped."""
+        client = self.connection.gatt_client
+        handle = client.on_gatt_pdu
+
+        def on_gatt_pdu(att_pdu: att.ATT_PDU) -> None:
+            waiting = client.pending_response
+            if att_pdu.op_code not in att.ATT_RESPONSES or (waiting is not None and not waiting.done()):
+                handle(att_pdu)
+
+        client.on_gatt_pdu = on_gatt_pdu  # type: ignore[method-assign]
 
     async def prepare(self) -> None:
         if await self._central.is_bonded(self.address):

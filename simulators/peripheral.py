@@ -133,6 +133,7 @@ class Peripheral(abc.ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._session_tasks: set[asyncio.Task[None]] = set()
         self._pairing_mode = False
+        self._asked_for_window = False
         self._last_activity = 0.0
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -289,8 +290,13 @@ class Peripheral(abc.ABC):
             await self._changed.wait_for(lambda: self.undelivered == 0)
 
     async def open_window(self, seconds: float | None = None, *, pairing: bool = False) -> None:
-        """Advertise for a while (again), as after a measurement or when its button is held."""
+        """Advertise for a while (again), as when its button is held; during a session: after it."""
         self._pairing_mode = pairing
+        self._asked_for_window = True
+        await self.go_on_air(seconds)
+
+    async def go_on_air(self, seconds: float | None = None) -> None:
+        """Advertise as after a measurement: until a gateway has taken everything over, at most for the window."""
         if self._window is not None:
             await self._window.open(self.settings.window_seconds if seconds is None else seconds)
 
@@ -300,6 +306,7 @@ class Peripheral(abc.ABC):
         self._connection = connection
         self.sessions += 1
         self._sent_in_session = self._octets_in_session = 0
+        self._asked_for_window = False
         self._touch()
         connection.on(Connection.EVENT_DISCONNECTION, lambda _reason: self._on_disconnection(connection))
         connection.on(Connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, lambda: self._on_encryption(connection))
@@ -317,7 +324,7 @@ class Peripheral(abc.ABC):
 
     async def _after_session(self, *, was_useless: bool) -> None:
         window = self._window
-        if window is not None and (self.undelivered or was_useless):
+        if window is not None and (self.undelivered or was_useless or self._asked_for_window):
             await window.resume()
         elif window is not None:
             await window.close()

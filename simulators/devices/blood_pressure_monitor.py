@@ -124,7 +124,7 @@ class BloodPressureMonitor(Peripheral):
         self.memory.add(StoredRecord(sequence=sequence, user_time=shown, payload=payload))
         if self._connection is not None and self._subscribed:
             self._begin_delivery(self._connection)
-        await self.open_window()
+        await self.go_on_air()
         return entry
 
     def on_encrypted(self, connection: Connection) -> None:

@@ -148,7 +148,7 @@ class GlucoseMeter(Peripheral):
     async def measure(self, reading: GlucoseReading) -> LedgerEntry:
         """Use a strip now: store the record, write the ledger, show up on the air for the advertising window."""
         entry = self.store(reading)
-        await self.open_window()
+        await self.go_on_air()
         return entry
 
     def store(self, reading: GlucoseReading) -> LedgerEntry:
@@ -220,6 +220,7 @@ class GlucoseMeter(Peripheral):
                 await connection.drain()  # no faster than the radio: what is not sent can still be aborted or lost
         if decision.delete:
             self.memory.erase(set(decision.delete))
+        self._procedure = None  # over with its answer: the collector may ask again before we see its confirmation
         await self.send(connection, self._access, decision.answer)
         if decision.report:
             self._fetched_up_to = max(self._fetched_up_to, decision.report[-1].sequence)

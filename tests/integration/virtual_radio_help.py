@@ -15,6 +15,7 @@ from typing import Any
 
 from bleak import BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
+from bleak.exc import BleakError
 
 from simulators.bleak_backend import BumbleClient, BumbleScanner, PasskeyProvider, VirtualRadio
 from simulators.clock import SimulatedClock
@@ -128,8 +129,10 @@ class RecordAccess:
 
     async def ask(self, request: str) -> str:
         await self._client.write_gatt_char("2a52", bytes.fromhex(request), response=True)
-        async with asyncio.timeout(LIMIT):
-            return (await self._answers.get()).hex()
+        await eventually(lambda: not self._answers.empty() or not self._client.is_connected, f"an answer to {request}")
+        if self._answers.empty():
+            raise BleakError("disconnected before the answer")
+        return self._answers.get_nowait().hex()
 
 
 class LabProcess:
