@@ -13,9 +13,9 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-_WIDTH: Final = 640
-_HEIGHT: Final = 260
-_LEFT: Final = 44
+_WIDTH: Final = 400
+_HEIGHT: Final = 240
+_LEFT: Final = 48
 _RIGHT: Final = 12
 _TOP: Final = 14
 _BOTTOM: Final = 34
@@ -82,7 +82,7 @@ def glucose_chart(
         _LEFT, top, _WIDTH - _LEFT - _RIGHT, _text(float(bottom) - float(top))
     )
     label = Markup('<text class="goal-label" x="{}" y="{}" text-anchor="end">{}</text>').format(
-        _WIDTH - _RIGHT - 4, _text(float(top) + 13), words.goal
+        _WIDTH - _RIGHT - 4, _text(float(bottom) - 6), words.goal
     )
     marks = Markup().join(
         Markup('<g class="glucose{}">{}</g>').format(

@@ -108,6 +108,6 @@ class FieldReader:
         found = self.values.get(name, "")
         try:
             ZoneInfo(found)
-        except (ValueError, OSError):
+        except (KeyError, ValueError, OSError):
             self.fail(name, f"{label}: write an IANA zone such as America/New_York.")
         return found

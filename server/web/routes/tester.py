@@ -22,7 +22,7 @@ from server.web.htmx import redirect
 from server.web.pages import render
 from server.web.problems import Conflict, Forbidden, NotFound
 from server.web.state import WebState
-from server.web.views.tester import act_of, tester_page, trace_page
+from server.web.views.tester import act_of, devices_view, trace_page
 
 router = APIRouter()
 
@@ -31,7 +31,7 @@ router = APIRouter()
 async def devices_page(request: Request, state: State, conn: Tenant, user: User, now: Now, done: str = "") -> Response:
     _only_simulated(user)
     found = await devices.devices(conn)
-    page = tester_page(
+    page = devices_view(
         devices=found,
         answers=await _answers(state, found),
         recent=await observations.recent(conn),

@@ -132,7 +132,7 @@ def board(
     total = Decimal(0)
     for item in patients:
         column, reasons = classify(item.adjudication, month_runs=running)
-        placed[column].append(_row(month, item, reasons, ladders, days))
+        placed[column].append(_row(month, item, reasons, today, ladders, days))
         total += Decimal(str(item.adjudication["total"]))
     columns = tuple(
         BoardColumn(key=key, name=COLUMN_NAMES[key], count=_people(len(rows)), rows=tuple(rows))
@@ -150,21 +150,27 @@ def board(
 
 
 def classify(adjudication: Mapping[str, Any], *, month_runs: bool) -> tuple[Column, tuple[str, ...]]:
-    """The column of a month and why. A missing quantity is "almost" only while the month can still bring it."""
+    """The column of a month and why. A missing quantity is "almost" only while the month can still bring it.
+
+    Codes of one family stand for the same work: the one that lacks least speaks for all of them.
+    """
     billable = {_family(line["code"]) for line in adjudication["billable"]}
-    blocked: list[str] = []
+    blocked = [
+        _named(line["code"], reason.get("question") or reason["text"])
+        for line in adjudication["held"]
+        for reason in line["reasons"]
+    ]
     almost: list[str] = []
-    for line in adjudication["held"]:
-        blocked += [f"{line['code']}: {reason.get('question') or reason['text']}" for reason in line["reasons"]]
+    nearest: dict[str, _Refusal] = {}
     for line in adjudication["refused"]:
-        if _family(line["code"]) in billable:
-            continue
-        open_reasons = [reason for reason in line["reasons"] if reason["reason"] not in _SETTLED]
-        hard = [reason for reason in open_reasons if reason["reason"] not in _SHORT]
-        if hard:
-            blocked += [f"{line['code']}: {reason['text']}" for reason in hard]
-        elif open_reasons:
-            almost += [f"{line['code']}: {reason['text']}" for reason in open_reasons]
+        found = _Refusal.of(line)
+        family = _family(found.code)
+        if family not in billable and (family not in nearest or found.distance < nearest[family].distance):
+            nearest[family] = found
+    for found in nearest.values():
+        blocked += [_named(found.code, text) for text in found.hard]
+        if not found.hard:
+            almost += [_named(found.code, text) for text in found.short]
     if blocked:
         return "blocked", _unique(blocked)
     if almost and month_runs:
@@ -174,6 +180,31 @@ def classify(adjudication: Mapping[str, Any], *, month_runs: bool) -> tuple[Colu
     if month_runs:
         return "almost", ("Nothing is complete yet this month.",)
     return "blocked", _unique(almost) or ("No reading and no time in this month.",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """What a refused code lacks: quantities that more work brings, and what work alone does not mend."""
+
+    code: str
+    hard: tuple[str, ...]
+    short: tuple[str, ...]
+    settled: int
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> _Refusal:
+        reasons = line["reasons"]
+        open_reasons = [reason for reason in reasons if reason["reason"] not in _SETTLED]
+        return cls(
+            code=line["code"],
+            hard=tuple(reason["text"] for reason in open_reasons if reason["reason"] not in _SHORT),
+            short=tuple(reason["text"] for reason in open_reasons if reason["reason"] in _SHORT),
+            settled=len(reasons) - len(open_reasons),
+        )
+
+    @property
+    def distance(self) -> tuple[int, int, int]:
+        return len(self.hard), self.settled, len(self.short)
 
 
 def time_meter(adjudication: Mapping[str, Any], ladder: Steps) -> Meter:
@@ -209,6 +240,13 @@ def day_meter(period: Mapping[str, Any], days: DaySteps, *, runs: bool) -> Meter
     return Meter(label="Reading days", value=min(count, top), maximum=top, text=words, note=note)
 
 
+def begun(adjudication: Mapping[str, Any], today: date) -> list[Mapping[str, Any]]:
+    """Device periods that run today; the next one is not shown before its first day."""
+    return [
+        period for period in adjudication.get("running", ()) if date.fromisoformat(period["period"]["from"]) <= today
+    ]
+
+
 def counted_seconds(adjudication: Mapping[str, Any], program: str) -> int:
     """Seconds that count for a program; a part of a second is dropped, never rounded up."""
     return int(sum(Decimal(str(e["counted_seconds"])) for e in adjudication["time"] if e["program"] == program))
@@ -235,11 +273,16 @@ def month_name(month: str) -> str:
 
 
 def _row(
-    month: str, item: PatientMonth, reasons: tuple[str, ...], ladders: Sequence[Steps], days: DaySteps
+    month: str,
+    item: PatientMonth,
+    reasons: tuple[str, ...],
+    today: date,
+    ladders: Sequence[Steps],
+    days: DaySteps,
 ) -> BoardRow:
     adjudication = item.adjudication
     meters = [day_meter(period, days, runs=False) for period in adjudication["days"]]
-    meters += [day_meter(period, days, runs=True) for period in adjudication.get("running", ())]
+    meters += [day_meter(period, days, runs=True) for period in begun(adjudication, today)]
     meters += [time_meter(adjudication, ladder) for ladder in ladders if ladder.program in item.programs]
     status = ""
     if item.frozen:
@@ -262,6 +305,10 @@ def _row(
 
 def _family(code: str) -> str:
     return _FAMILIES.get(code, code)
+
+
+def _named(code: str, text: str) -> str:
+    return text if text.startswith(code) else f"{code}: {text}"
 
 
 def _people(count: int) -> str:

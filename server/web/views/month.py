@@ -14,7 +14,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from server.web import formatting
-from server.web.views.billing import money, month_name
+from server.web.views.billing import begun, money, month_name
 
 _TIMES: Final = "\u00d7"
 _KINDS: Final = {
@@ -32,6 +32,7 @@ _REASONS: Final = {
     "STAFF_DOUBLE_BOOKED": "the same person is in two places",
     "MANUAL_DATA": "typed in by hand, not sent by the device",
     "DEVICE_NOT_QUALIFIED": "the device is not a defined medical device",
+    "CONDITIONS_NOT_MET": "this kind of work does not count",
     "NO_CONSENT": "before consent",
     "CONSENT_REVOKED": "after consent was withdrawn",
     "INPATIENT_TIME": "during a stay",
@@ -162,7 +163,7 @@ def month_page(
         held=tuple(_other(line, known) for line in adjudication["held"]),
         total=money(str(adjudication["total"])),
         calendars=tuple(
-            calendar(period, today=today) for period in (*adjudication["days"], *adjudication.get("running", ()))
+            calendar(period, today=today) for period in (*adjudication["days"], *begun(adjudication, today))
         ),
         time=tuple(time_rows(adjudication, facts, names, zone)),
         time_totals=tuple(_totals(adjudication)),
@@ -289,6 +290,9 @@ class _Evidence:
         self._entries = {item["id"]: item for item in facts.get("time_entries", ())}
         self._readings = {item["id"]: item for item in facts.get("readings", ())}
 
+    def name(self, person: str) -> str:
+        return self._names.get(person, person)
+
     def piece(self, key: str, without: Mapping[str, str], unit: str | None) -> Evidence:
         words, anchor = self._words(key)
         left = without.get(key)
@@ -326,7 +330,7 @@ class _Evidence:
 
 
 def _billable(line: Mapping[str, Any], known: _Evidence) -> Line:
-    details = [f"practitioner {line['practitioner']}", f"place of service {line['place_of_service']}"]
+    details = [known.name(line["practitioner"]), f"place of service {line['place_of_service']}"]
     if line.get("lane"):
         details.append(f"lane {line['lane']}")
     if line.get("modifiers"):

@@ -120,7 +120,7 @@ def act_of(kind: str, key: str) -> Act | None:
     return next((act for act in ACTS.get(kind, ()) if act.key == key), None)
 
 
-def tester_page(
+def devices_view(
     *,
     devices: Sequence[Device],
     answers: Mapping[str, Mapping[str, Any] | str],
