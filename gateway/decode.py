@@ -307,7 +307,7 @@ def decode_command(
     pairs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="CHARACTERISTIC HEX ...",
+            metavar="CHARACTERISTIC HEX",
             help="Bluetooth characteristic (2A35, 2A18, SFLOAT, ...) and its octets; more pairs may follow.",
         ),
     ] = None,
