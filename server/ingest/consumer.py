@@ -1,7 +1,7 @@
 """The ingest process: arrivals in batches → decide → one transaction → receipts and acknowledgements.
 
 Input: MQTT messages of all gateways. Output: rows, receipts after COMMIT, retained configurations of gateways.
-One thread. While the database stores a batch, the next one is read from the network. Nothing is acknowledged or
+One thread. While the database stores a batch, the next one is read and decided. Nothing is acknowledged or
 receipted before its transaction has committed; what was not acknowledged comes again, and is known by then.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final, LiteralString
 
 import psycopg
@@ -40,11 +41,47 @@ _log = structlog.get_logger("vitalwire.ingest")
 READINGS: Final = "vw/1/gw/+/up/readings"
 STATUS: Final = "vw/1/gw/+/up/status"
 SHARED_GROUP: Final = "ingest"
+# So many rejections with the longest ids still fit into the 64 KiB of a message.
+_RECEIPT_NAMES: Final = 250
 _RETRY_FIRST_SECONDS: Final = 0.1
 _RETRY_LAST_SECONDS: Final = 5.0
 # Notifications reach us at once; this only heals what was missed while we were away.
 _POLL_SECONDS: Final = 60
 _CHANNELS: Final[tuple[LiteralString, ...]] = ("vw_gateway_config", "vw_assignment")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Arrivals and what was decided about them."""
+
+    arrivals: Sequence[Arrival]
+    accepted: list[Accepted] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    statuses: list[Arrival] = field(default_factory=list)
+    unknown_gateways: set[str] = field(default_factory=set)
+
+
+def receipts(accepted: Sequence[Accepted], rejected: Sequence[Rejected]) -> Iterator[tuple[str, Receipt]]:
+    """One receipt for each gateway of a batch; more where its names would not fit into one message. Pure."""
+    refused = {name for item in rejected for name in item.message_ids}
+    named: defaultdict[str, list[str | Rejection]] = defaultdict(list)
+    for item in accepted:
+        name = str(item.reading.message_id)
+        if name not in refused:
+            named[item.gateway_id].append(name)
+    for bad in rejected:
+        if bad.gateway_id is not None:
+            named[bad.gateway_id] += [Rejection(message_id=name, reason=bad.reason) for name in bad.message_ids]
+    for gateway_id, names in named.items():
+        for at in range(0, len(names), _RECEIPT_NAMES):
+            part = names[at : at + _RECEIPT_NAMES]
+            yield (
+                gateway_id,
+                Receipt(
+                    stored=tuple(name for name in part if isinstance(name, str)),
+                    rejected=tuple(name for name in part if isinstance(name, Rejection)),
+                ),
+            )
 
 
 class Consumer:
@@ -57,6 +94,7 @@ class Consumer:
         self._health = Health(settings)
         self._brake = Brake(settings)
         self._tidy_now = asyncio.Event()
+        self._decided: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
         shared = f"$share/{SHARED_GROUP}/" if settings.ingest_shared else ""
         self._link = Link(settings, (f"{shared}{READINGS}", STATUS))
         self._link.on_connected = self._tidy_now.set
@@ -68,6 +106,7 @@ class Consumer:
             tasks = [
                 group.create_task(self._announce(on_ready), name="ready"),
                 group.create_task(self._link.run(), name="link"),
+                group.create_task(self._gather(), name="gather"),
                 group.create_task(self._consume(), name="consume"),
                 group.create_task(self._keep_house(), name="housekeeping"),
                 group.create_task(self._health.run(self._link), name="health"),
@@ -82,25 +121,11 @@ class Consumer:
 
     # --- readings -----------------------------------------------------------------------------------------------
 
-    async def _consume(self) -> None:
-        """Store batch after batch on one connection; a new one when it is lost, with the batch in hand kept."""
-        delay = _RETRY_FIRST_SECONDS
-        batch: list[Arrival] = []
+    async def _gather(self) -> None:
+        """Take arrivals in batches and decide about them, one batch ahead of the database."""
         while True:
-            try:
-                async with await async_connect(self._dsn, "vw_ingest", application_name="vitalwire-ingest") as conn:
-                    await require_durable_async(conn)
-                    self._health.database_up()
-                    self._database_ready.set()
-                    while True:
-                        batch = batch or await self._next_batch()
-                        await self._handle(conn, batch)
-                        batch = []
-                        delay = _RETRY_FIRST_SECONDS
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self._health.database_down(error)
-                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, hides nothing
-                delay = min(delay * 2, _RETRY_LAST_SECONDS)
+            batch = await self._next_batch()
+            await self._decided.put(self._decide(batch))
 
     async def _next_batch(self) -> list[Arrival]:
         """What has arrived, once there is something; a running stream is gathered for a few milliseconds."""
@@ -111,49 +136,61 @@ class Consumer:
             await asyncio.sleep(self._settings.ingest_batch_seconds)
         return link.take(most)
 
-    async def _handle(self, conn: AsyncConnection, batch: Sequence[Arrival]) -> None:
-        readings = [arrival for arrival in batch if not arrival.topic.endswith("/up/status")]
-        await self._learn_gateways(conn, batch)
-        accepted, rejected = self._decide(readings)
-        outcome = await store(conn, accepted, rejected)
-        for arrival in batch:
-            if arrival.topic.endswith("/up/status"):
-                await self._handle_status(conn, arrival)
-        self._send_receipts(accepted, outcome.rejected)
-        self._link.acknowledge(batch)
-        self._account(readings, outcome)
+    async def _consume(self) -> None:
+        """Store batch after batch on one connection; a new one when it is lost, with the batch in hand kept."""
+        delay = _RETRY_FIRST_SECONDS
+        batch: Batch | None = None
+        while True:
+            try:
+                async with await async_connect(self._dsn, "vw_ingest", application_name="vitalwire-ingest") as conn:
+                    await require_durable_async(conn)
+                    self._health.database_up()
+                    self._database_ready.set()
+                    while True:
+                        batch = batch or await self._decided.get()
+                        await self._store(conn, batch)
+                        batch = None
+                        delay = _RETRY_FIRST_SECONDS
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self._health.database_down(error)
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, hides nothing
+                delay = min(delay * 2, _RETRY_LAST_SECONDS)
 
-    def _decide(self, readings: Sequence[Arrival]) -> tuple[list[Accepted], list[Rejected]]:
-        accepted: list[Accepted] = []
-        rejected: list[Rejected] = []
-        for arrival in readings:
+    async def _store(self, conn: AsyncConnection, batch: Batch) -> None:
+        """Everything here may be done twice: a lost connection does not tell whether its COMMIT arrived."""
+        if batch.unknown_gateways:
+            await self._learn_gateways(conn, batch.unknown_gateways)
+            batch = self._decide(batch.arrivals)
+        outcome = await store(conn, batch.accepted, batch.rejected)
+        for arrival in batch.statuses:
+            await self._handle_status(conn, arrival)
+        self._send_receipts(batch.accepted, outcome.rejected)
+        self._link.acknowledge(batch.arrivals)
+        self._account(len(batch.arrivals), outcome)
+
+    def _decide(self, arrivals: Sequence[Arrival]) -> Batch:
+        batch = Batch(arrivals)
+        for arrival in arrivals:
+            gateway_id = gateway_of(arrival.topic)
+            if gateway_id is not None and gateway_id not in self._practices:
+                batch.unknown_gateways.add(gateway_id)
+            if arrival.topic.endswith("/up/status"):
+                batch.statuses.append(arrival)
+                continue
             for item in accept(arrival.topic, arrival.payload, self._practices):
                 if isinstance(item, Accepted):
-                    accepted.append(item)
+                    batch.accepted.append(item)
                 else:
-                    rejected.append(item)
-        return accepted, rejected
+                    batch.rejected.append(item)
+        return batch
 
     def _send_receipts(self, accepted: Sequence[Accepted], rejected: Sequence[Rejected]) -> None:
-        """One message for each gateway of the batch, after COMMIT. Stored includes what was there already."""
-        refused = {name for item in rejected for name in item.message_ids}
-        stored: defaultdict[str, list[str]] = defaultdict(list)
-        rejections: defaultdict[str, list[Rejection]] = defaultdict(list)
-        for item in accepted:
-            name = str(item.reading.message_id)
-            if name not in refused:
-                stored[item.gateway_id].append(name)
-        for bad in rejected:
-            if bad.gateway_id is not None:
-                names = bad.message_ids
-                rejections[bad.gateway_id] += [Rejection(message_id=name, reason=bad.reason) for name in names]
-        for gateway_id in stored.keys() | rejections.keys():
-            receipt = Receipt(stored=tuple(stored.get(gateway_id, ())), rejected=tuple(rejections.get(gateway_id, ())))
-            if receipt.stored or receipt.rejected:
-                self._link.publish(receipts_topic(gateway_id), encode(receipt))
+        """After COMMIT: what is stored (also when it was there already) and what was refused, for each gateway."""
+        for gateway_id, receipt in receipts(accepted, rejected):
+            self._link.publish(receipts_topic(gateway_id), encode(receipt))
 
-    def _account(self, readings: Sequence[Arrival], outcome: Outcome) -> None:
-        self._health.count(len(readings), outcome)
+    def _account(self, messages: int, outcome: Outcome) -> None:
+        self._health.count(messages, outcome)
         gateways = frozenset(item.gateway_id for item in outcome.rejected)
         total = sum(outcome.new.values()) + outcome.already + len(outcome.rejected)
         if self._brake.record(total, len(outcome.rejected), gateways):
@@ -173,15 +210,12 @@ class Consumer:
             # A status is repeated by the next one: it is not worth a dead letter.
             _log.warning("status not understood", gateway_id=gateway_id, error=type(error).__name__)
 
-    async def _learn_gateways(self, conn: AsyncConnection, batch: Sequence[Arrival]) -> None:
+    async def _learn_gateways(self, conn: AsyncConnection, gateway_ids: set[str]) -> None:
         """Look up gateways that were never heard of, so that one enrolled a second ago is served at once."""
-        heard = {gateway_id for arrival in batch if (gateway_id := gateway_of(arrival.topic)) is not None}
-        unknown = heard - self._practices.keys()
-        if unknown:
-            cursor = await conn.execute(
-                "SELECT id, practice_id FROM gateway WHERE id = ANY(%s) AND revoked_at IS NULL", (list(unknown),)
-            )
-            self._practices.update(await cursor.fetchall())
+        cursor = await conn.execute(
+            "SELECT id, practice_id FROM gateway WHERE id = ANY(%s) AND revoked_at IS NULL", (list(gateway_ids),)
+        )
+        self._practices.update(await cursor.fetchall())
 
     async def _keep_house(self) -> None:
         """Publish configurations and release held readings: at start, when told to, and now and then."""

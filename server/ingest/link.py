@@ -23,6 +23,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from gateway.contract import MAX_PAYLOAD_BYTES
 from server.config import ServerSettings
 
 _log = structlog.get_logger("vitalwire.ingest.link")
@@ -178,6 +179,10 @@ class Link:
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """QoS 1. False when it was not even queued: a gateway that misses a receipt sends its readings again."""
         if not self.connected:
+            return False
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            # The broker would close the connection, paho would send it again on the next one, for ever.
+            _log.error("message too large to publish", count=len(payload))
             return False
         return self._client.publish(topic, payload, qos=1, retain=retain).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 

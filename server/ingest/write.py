@@ -20,70 +20,75 @@ import psycopg
 
 from gateway.contract import Status, WireComponent
 from server.db.pool import AsyncConnection
-from server.ingest.accept import Accepted, Rejected
+from server.ingest.accept import Accepted, Rejected, Verdict
 
 # Placing a reading: the device must be known in the gateway's practice, its patient is whoever the device (and user
 # slot, an assignment without a slot takes any) was assigned to at the moment of measurement, and the calendar day is
-# the one of the zone in which that patient then lived (the practice's zone when none is recorded).
+# the one of the zone in which that patient then lived (the practice's zone when none is recorded). A batch holds many
+# readings of few devices: assignments and zones are looked up once a device, not once a reading.
 PLACE_SQL: Final = """
-placed AS (
+owner AS (
     SELECT
-        r.*,
+        d.id AS device_id,
+        d.practice_id,
         p.time_zone,
-        d.id IS NOT NULL AS known,
+        da.patient_id,
+        da.user_slot,
+        da.valid,
+        z.zone,
+        z.from_on
+    FROM (SELECT DISTINCT device_id, practice_id FROM r) seen
+    JOIN device d ON d.id = seen.device_id AND d.practice_id = seen.practice_id
+    JOIN practice p ON p.id = d.practice_id
+    LEFT JOIN device_assignment da ON da.device_id = d.id AND da.practice_id = d.practice_id
+    LEFT JOIN patient_zone z ON z.patient_id = da.patient_id
+), placed AS (
+    SELECT DISTINCT ON (r.n)
+        r.*,
+        o.device_id IS NOT NULL AS known,
         a.patient_id,
         CASE WHEN a.patient_id IS NOT NULL THEN
-            (r.measured_at AT TIME ZONE coalesce(
-                (
-                    SELECT z.zone
-                    FROM patient_zone z
-                    WHERE z.patient_id = a.patient_id
-                      AND z.from_on <= (r.measured_at AT TIME ZONE z.zone)::date
-                    ORDER BY z.from_on DESC
-                    LIMIT 1
-                ),
-                p.time_zone
-            ))::date
+            (r.measured_at AT TIME ZONE CASE WHEN a.lives_there THEN o.zone ELSE o.time_zone END)::date
         END AS local_date
     FROM fresh
     JOIN r USING (message_id)
-    JOIN practice p ON p.id = r.practice_id
-    LEFT JOIN device d ON d.id = r.device_id AND d.practice_id = r.practice_id
+    LEFT JOIN owner o ON o.device_id = r.device_id AND o.practice_id = r.practice_id
     LEFT JOIN LATERAL (
-        SELECT da.patient_id
-        FROM device_assignment da
-        WHERE da.device_id = d.id
-          AND da.valid @> r.measured_at
-          AND (da.user_slot IS NULL OR da.user_slot = r.user_id)
-        ORDER BY da.user_slot NULLS LAST
-        LIMIT 1
+        SELECT
+            o.patient_id,
+            o.from_on <= (r.measured_at AT TIME ZONE o.zone)::date AS lives_there
+        WHERE o.valid @> r.measured_at
+          AND (o.user_slot IS NULL OR o.user_slot = r.user_id)
     ) a ON true
+    ORDER BY r.n, a.patient_id IS NULL, o.user_slot NULLS LAST, a.lives_there DESC NULLS LAST, o.from_on DESC
 )"""
 
 STORE_SQL: Final = f"""
 WITH r AS (
-    SELECT *
-    FROM jsonb_to_recordset(%s::jsonb) AS r (
-        n integer,
-        message_id uuid,
-        practice_id text,
-        gateway_id text,
-        device_id text,
-        kind text,
-        measured_at timestamptz,
-        received_at timestamptz,
-        entry text,
-        memory text,
-        time_quality text,
-        device_time text,
-        clock_offset_seconds numeric,
-        sequence_number integer,
-        user_id integer,
-        components jsonb,
-        flags text[],
-        context jsonb,
-        raw jsonb,
-        word text
+    SELECT
+        n,
+        m AS message_id,
+        p AS practice_id,
+        g AS gateway_id,
+        d AS device_id,
+        k AS kind,
+        t AS measured_at,
+        u AS received_at,
+        coalesce(e, 'automatic') AS entry,
+        coalesce(y, 'live') AS memory,
+        q AS time_quality,
+        w AS device_time,
+        o AS clock_offset_seconds,
+        s AS sequence_number,
+        i AS user_id,
+        c AS components,
+        coalesce(f, '{{}}') AS flags,
+        coalesce(x, '{{}}') AS context,
+        coalesce(b, '{{}}') AS raw,
+        coalesce(v, 'accepted') AS word
+    FROM jsonb_to_recordset(%s::jsonb) AS j (
+        n integer, m uuid, p text, g text, d text, k text, t timestamptz, u timestamptz, e text, y text, q text,
+        w text, o numeric, s integer, i integer, c jsonb, f text[], x jsonb, b jsonb, v text
     )
 ), fresh AS (
     INSERT INTO message_gate (message_id, gateway_id)
@@ -142,8 +147,34 @@ _MOST_TOPIC: Final = 200
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
 
 
-class _Row(msgspec.Struct, frozen=True, gc=False):
-    """One reading as the statement takes it; the names are its columns."""
+class _Row(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    rename={
+        "message_id": "m",
+        "practice_id": "p",
+        "gateway_id": "g",
+        "device_id": "d",
+        "kind": "k",
+        "measured_at": "t",
+        "received_at": "u",
+        "time_quality": "q",
+        "components": "c",
+        "entry": "e",
+        "memory": "y",
+        "device_time": "w",
+        "clock_offset_seconds": "o",
+        "sequence_number": "s",
+        "user_id": "i",
+        "flags": "f",
+        "context": "x",
+        "raw": "b",
+        "verdict": "v",
+    },
+):
+    """One reading as the statement takes it. Short keys and unwritten defaults save a third of its parsing."""
 
     n: int
     message_id: UUID
@@ -153,18 +184,18 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
     kind: str
     measured_at: datetime
     received_at: datetime
-    entry: str
-    memory: str
     time_quality: str
-    device_time: str | None
-    clock_offset_seconds: Decimal | None
-    sequence_number: int | None
-    user_id: int | None
     components: tuple[WireComponent, ...]
-    flags: tuple[str, ...]
-    context: dict[str, Any]
-    raw: dict[str, str]
-    word: str
+    entry: str = "automatic"
+    memory: str = "live"
+    device_time: str | None = None
+    clock_offset_seconds: Decimal | None = None
+    sequence_number: int | None = None
+    user_id: int | None = None
+    flags: tuple[str, ...] = ()
+    context: dict[str, Any] = msgspec.field(default_factory=dict)
+    raw: dict[str, str] = msgspec.field(default_factory=dict)
+    verdict: Verdict = "accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,14 +223,14 @@ def document(accepted: Sequence[Accepted]) -> bytes:
             reading.kind,
             reading.measured_at,
             reading.received_at,
+            reading.time_quality,
+            reading.components,
             reading.entry,
             reading.memory,
-            reading.time_quality,
             reading.device_time,
             reading.clock_offset_seconds,
             reading.sequence_number,
             reading.user_id,
-            reading.components,
             reading.flags,
             reading.context,
             reading.raw,
