@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ import structlog
 
 from alerts import journal, tables
 from alerts.engine import due_at, step, tick
-from alerts.model import GatewayChange, Judgement, NotificationDue, Output, Verdict
+from alerts.model import METRICS, GatewayChange, Judgement, NotificationDue, Output, ProfileChange, Verdict
 from alerts.observation import KINDS, to_reading
 from alerts.profile import PatientRules, rules_for
 from alerts.rule_set import ProfileError, RuleSet
@@ -58,11 +58,11 @@ class Rulebook:
         try:
             return rules_for(self.rule_set, profile)
         except ProfileError as error:
-            # The limits of the defaults are better than none; the page that saved the profile should have refused it.
-            log.error("alert-profile-refused", patient_id=patient_id, problem=str(error))
-            return rules_for(
-                self.rule_set, {"expects": profile["expects"]} if isinstance(profile["expects"], list) else None
-            )
+            # The limits of the defaults are better than none, and an alert says that they are in use.
+            log.error("alert-profile-refused", patient_id=patient_id)
+            expects = profile["expects"] if isinstance(profile["expects"], list) else []
+            known = [kind for kind in expects if kind in METRICS]
+            return replace(rules_for(self.rule_set, {"expects": known}), problem=str(error))
 
 
 async def run_batch(conn: tables.AsyncConnection, book: Rulebook, *, now: datetime) -> Done:
@@ -127,6 +127,9 @@ def judge(
     outputs: list[Output] = []
     for item in work:
         state, said = _one(state, item, rows.get(item.message_id), rules)
+        outputs.extend(said)
+    if rules.problem != state.profile_problem:
+        state, said = step(state, ProfileChange(problem=rules.problem, at=now), rules)
         outputs.extend(said)
     state, said = tick(state, now, rules)
     outputs.extend(said)

@@ -77,15 +77,15 @@ def check_rules(
 
 
 @app.command()
-def run(rules: Rules = None) -> None:
-    """Judge readings as they come in and run the clocks, until SIGTERM or Ctrl-C.
+def run() -> None:
+    """Judge readings as they come in and run the clocks, until SIGTERM or Ctrl-C, with the shipped rule set.
 
     Needs DATABASE_URL (or DATABASE_URL_FILE). Prints {"ready": true} once the database is reached. Any number of
     workers may run at once.
     """
     from alerts.worker import Worker
 
-    worker = Worker(_database_url(), _rule_set(rules or DEFAULT_POLICY))
+    worker = Worker(_database_url(), _rule_set(DEFAULT_POLICY))
 
     async def serve() -> None:
         stop = asyncio.Event()

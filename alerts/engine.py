@@ -15,7 +15,7 @@ from alerts import wording
 from alerts.actions import decide
 from alerts.evaluate import Firing, firings, would_be
 from alerts.lifecycle import Turn
-from alerts.model import Action, Event, GatewayChange, Judgement, Output, Reading, Severity, Verdict
+from alerts.model import Action, Event, GatewayChange, Judgement, Output, ProfileChange, Reading, Severity, Verdict
 from alerts.profile import PatientRules
 from alerts.quality import Gated, gate, remember
 from alerts.state import PatientState
@@ -24,6 +24,7 @@ from alerts.steps import NOTIFIED
 GATEWAY: Final = "tech.gateway"
 CLOCK: Final = "tech.clock"
 IDENTITY: Final = "tech.identity"
+PROFILE: Final = "tech.profile"
 
 
 def step(state: PatientState, event: Event, rules: PatientRules) -> tuple[PatientState, tuple[Output, ...]]:
@@ -43,6 +44,8 @@ def step(state: PatientState, event: Event, rules: PatientRules) -> tuple[Patien
             state, out = _finish(state, turn, silent_since=silent_since or state.silent_since)
         case GatewayChange():
             state, out = _on_gateway(state, event, rules, at)
+        case ProfileChange():
+            state, out = _on_profile(state, event, rules, at)
         case _:
             assert_never(event)
     return state, (*due, *out)
@@ -193,6 +196,22 @@ def _on_gateway(
     if (alert := turn.live.get(GATEWAY)) is not None:
         turn.close(alert, "online", "online")
     return _finish(state, turn, gateway_offline=False, silent_since=at)
+
+
+# --- profile
+
+
+def _on_profile(
+    state: PatientState, change: ProfileChange, rules: PatientRules, at: datetime
+) -> tuple[PatientState, tuple[Output, ...]]:
+    """Defaults judge a patient whose own limits cannot be used, and somebody must know."""
+    turn = Turn(state, rules, at)
+    alert = turn.live.get(PROFILE)
+    if change.problem and change.problem != state.profile_problem:
+        turn.raise_technical(PROFILE, PROFILE, Severity.P3, wording.profile_refused(change.problem))
+    elif not change.problem and alert is not None:
+        turn.close(alert, "mended", "mended")
+    return _finish(state, turn, profile_problem=change.problem)
 
 
 def _finish(state: PatientState, turn: Turn, **changes: object) -> tuple[PatientState, tuple[Output, ...]]:

@@ -80,7 +80,7 @@ class Turn(Steps):
             and rule.rule.recheck is not None
         ):
             # Measured again as asked, but not back yet: the next look is due after the same time.
-            self.live[family] = replace(alert, recheck_at=self.now + rule.rule.recheck)
+            self.put(replace(alert, recheck_at=self.now + rule.rule.recheck), "rechecked")
 
     def raise_technical(
         self, family: str, rule: str, severity: Severity, reason: str, evidence: tuple[str, ...] = ()

@@ -101,6 +101,13 @@ class GatewayChange(Value, frozen=True, kw_only=True):
     at: datetime
 
 
+class ProfileChange(Value, frozen=True, kw_only=True):
+    """The patient's overrides do not fit the rule set (`problem` says why), or fit again (empty)."""
+
+    problem: str
+    at: datetime
+
+
 # --- the thing ----------------------------------------------------------------------------------------------------
 
 
@@ -192,5 +199,5 @@ class Refusal(Value, frozen=True, kw_only=True):
     holder: str | None = None
 
 
-Event = Reading | Action | GatewayChange
+Event = Reading | Action | GatewayChange | ProfileChange
 Output = Transition | NotificationDue | Judgement | RetakeAsked | Refusal

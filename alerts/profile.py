@@ -49,6 +49,7 @@ class PatientRules:
     user: int | None
     ketones: bool
     expects: tuple[str, ...]
+    problem: str = ""  # why the patient's own limits are not in these rules
 
 
 def rules_for(rule_set: RuleSet, overrides: Mapping[str, Any] | None = None) -> PatientRules:

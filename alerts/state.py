@@ -46,6 +46,7 @@ class PatientState(Value, frozen=True, kw_only=True):
     closed: dict[str, Alert] = msgspec.field(default_factory=dict)
     silent_since: datetime | None = None  # silence clocks restarted here (gateway back, alert closed by a person)
     gateway_offline: bool = False
+    profile_problem: str = ""
 
 
 def new_state(started_at: datetime, clock: datetime | None = None) -> PatientState:

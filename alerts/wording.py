@@ -142,6 +142,10 @@ def gateway_offline() -> str:
     return "The home gateway is offline: readings wait at home until it is back"
 
 
+def profile_refused(problem: str) -> str:
+    return f"This patient's own limits are not in use, the defaults are: {problem}"
+
+
 def sentence(alert: Alert) -> str:
     """The reason with what has become of it."""
     extras = [_TAG[tag] for tag in alert.tags if tag in _TAG]

@@ -248,7 +248,7 @@ async def test_profile_of_the_patient_is_used(database: str) -> None:
     assert rows(database, ALERTS) == [("pulse", "P3", "pending", 0, [])]
 
 
-async def test_profile_the_rule_set_refuses_falls_back_to_the_defaults(database: str) -> None:
+async def test_profile_the_rule_set_refuses_falls_back_to_the_defaults_and_says_so(database: str) -> None:
     provision(database)
     with psycopg.connect(database) as conn:
         conn.execute('UPDATE patient SET alert_profile = \'{"kinds": ["pregnancy"]}\'')
@@ -256,7 +256,14 @@ async def test_profile_the_rule_set_refuses_falls_back_to_the_defaults(database:
 
     await judge_all(database, NOW)
 
-    assert rows(database, ALERTS) == [("glucose.low", "P1", "open", 0, [])]
+    assert rows(database, ALERTS) == [("glucose.low", "P1", "open", 0, []), ("tech.profile", "P3", "open", 0, [])]
+    with psycopg.connect(database) as conn:
+        conn.execute("UPDATE patient SET alert_profile = '{}'")
+    store_reading(database, glucose("100"), kind="glucose", measured_at=NOW + timedelta(minutes=9))
+
+    await judge_all(database, NOW + timedelta(minutes=9))
+
+    assert rows(database, ALERTS)[1] == ("tech.profile", "P3", "closed", 0, ["mended"])
 
 
 async def test_running_worker_wakes_on_ingest_and_stops_when_told(database: str) -> None:

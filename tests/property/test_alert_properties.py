@@ -250,6 +250,24 @@ def test_older_readings_touch_no_alert(events: list[Event]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(histories())
+def test_suspect_and_late_readings_confirm_nothing_and_page_nobody(events: list[Event]) -> None:
+    state = new_state(START)
+    for event in events:
+        at = event.arrived_at if isinstance(event, Reading) else event.at
+        state, _ = tick(state, at - timedelta(microseconds=1), RULES)
+        state, out = step(state, event, RULES)
+        if isinstance(event, Reading):
+            verdict = next(o.verdict for o in out if isinstance(o, Judgement))
+            kinds = {o.kind for o in transitions(list(out)) if not o.alert.family.startswith("tech.")}
+            if verdict is Verdict.SUSPECT:
+                assert kinds.isdisjoint({"confirmed", "not_confirmed", "recovered"})
+            if event.arrived_at - event.measured_at > timedelta(hours=6):
+                assert "confirmed" not in kinds
+                assert not [o for o in out if isinstance(o, NotificationDue)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(histories())
 def test_clocks_end(events: list[Event]) -> None:
     """A quiet patient is looked at ever more seldom: nothing stays due for ever."""
     state, _ = run(events, until=timedelta(days=60))

@@ -162,6 +162,13 @@ def test_same_family_within_four_hours_of_the_close_is_the_same_alert(second: in
     assert alerts("0 glucose 62", "3 close glucose.low note=ate", f"{second} glucose 62", at=second) == expected
 
 
+def test_reopened_alert_starts_with_the_first_on_call_again() -> None:
+    result = lines("0 glucose 50", "16 close glucose.low note=ate", "100 glucose 50", at=100)
+
+    assert result["alerts"] == ["glucose.low P1 open L0 n=2 handled,reopened"]
+    assert result["notified"][-1] == "100:glucose.low:L0"
+
+
 def test_snoozed_alert_is_told_again_when_its_time_is_over() -> None:
     result = lines("0 glucose 310", "7 snooze glucose.high min=120 reason=insulin", at=127)
 
