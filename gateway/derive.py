@@ -64,7 +64,7 @@ def _entry(session: StoredSession, draft: ReadingDraft, *, newest: bool) -> NewE
         clock_readings=session.clock_readings,
         newest=newest,
     )
-    message_id = identity(session.device_id, measurement, draft.raws)
+    message_id = identity(session.device_id, measurement, draft.raws, received_at=draft.received_at)
     reading = _reading(session, draft, message_id=message_id, time=time, device_time=device_time)
     return NewEntry(
         message_id=str(message_id),
@@ -84,13 +84,22 @@ def user_facing_time(measurement: Measurement) -> datetime | None:
         return None
 
 
-def identity(device_id: str, measurement: Measurement, raws: Mapping[str, bytes]) -> uuid.UUID:
-    """The same record gives the same id in every session and gateway, with or without the context that follows it."""
+def identity(
+    device_id: str, measurement: Measurement, raws: Mapping[str, bytes], *, received_at: datetime
+) -> uuid.UUID:
+    """The same record gives the same id in every session and gateway, with or without the context that follows it.
+
+    A record with neither a time nor a number of the device's own is told apart by its arrival: else the same weight
+    tomorrow would be taken for today's, sent twice, and be lost.
+    """
+    moment = measurement.device_time
+    if moment is None and measurement.sequence_number is None:
+        moment = received_at
     own = {characteristic: raw for characteristic, raw in raws.items() if characteristic == measurement.characteristic}
     return contract.message_id(
         device_identity=device_id,
         kind=measurement.kind.value,
-        device_time=None if measurement.device_time is None else measurement.device_time.isoformat(),
+        device_time=None if moment is None else moment.isoformat(),
         sequence_number=measurement.sequence_number,
         raw=own or raws,
     )
