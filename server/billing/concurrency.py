@@ -7,8 +7,8 @@ The only place where one family of codes looks at another.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -116,12 +116,17 @@ def _same_code(ctx: Context, line: Determination, service: Service, place: int) 
             citation=ctx.cite(f"{line.program}/setup/once_per_episode"),
             evidence=evidence,
         )
-    if not once and not line.period.meets(service.from_, service.to):
+    if not once and not _span(line).meets(service.from_, service.to):
         return None
     if mine:
         text = f"{line.code} was {service.status} for {service.from_}..{service.to}"
         return Reason(reason="ALREADY_ONCE", text=text, citation=ctx.cite("units/single"), evidence=evidence)
     return None if once else _other_practitioner(ctx, line, service, evidence)
+
+
+def _span(line: Determination) -> ServicePeriod:
+    """The dates a line speaks for: its period, and its date of service where that lies before."""
+    return replace(line.period, first=min(line.period.first, line.service_from))
 
 
 def _other_practitioner(
@@ -275,8 +280,3 @@ def _yield_to(
 def _question(found: Verdict, text: str, line: Determination, winner: Determination) -> Reason:
     question = f"Which of {line.program} and {winner.program} is billed for the period? Designate one."
     return _exclusive(found.citation, text, (), question)
-
-
-def overlap(period: ServicePeriod, spans: Iterable[tuple[date, date | None]]) -> bool:
-    """Whether the period shares a date with any span."""
-    return any(period.meets(first, last) for first, last in spans)

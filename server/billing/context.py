@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 from server.billing.calendar import ONE_DAY, ServicePeriod, ZoneHistory, bounds, microseconds, midnight, month_period
@@ -77,6 +77,11 @@ class Context:
         self.entries: tuple[TimeEntry, ...] = tuple(entry for entry, _ in self._month_entries.values())
         self._ledgers: dict[tuple[str, str, ServicePeriod], TimeLedger] = {}
         self._days: dict[int, DayLedger] = {}
+
+    @cached_property
+    def rank(self) -> Mapping[str, int]:
+        """The order of the register, which is the order of the output."""
+        return _rank_of_codes()
 
     def cite(self, path: str, day: date | None = None) -> Citation:
         """The citation of a parameter on the day (the month's last when none is named)."""
@@ -308,7 +313,7 @@ class Context:
                 consent_from=window.start if window else None,
                 consent_until=window.end if window else None,
                 ordered_on=enrollment.ordered_on,
-                setup_on=self.setup_on(enrollment),
+                setup_on=enrollment.setup_on,
                 self_reported=self_reported,
                 system=enrollment.system,
             )
@@ -323,9 +328,6 @@ class Context:
             if window.end is None or self.zones.local_date(window.end) >= enrollment.from_
         ]
         return windows[0] if windows else None
-
-    def setup_on(self, enrollment: Enrollment) -> date | None:
-        return enrollment.setup_on
 
     def ends_on(self, enrollment: Enrollment) -> tuple[date, str] | None:
         """The last date of the episode and why it ended, if that is known by now."""
@@ -344,6 +346,11 @@ class Context:
 
 
 _CONSENT_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm", "apcm", "bhi", "cocm", "data-review"})
+
+
+@lru_cache(maxsize=1)
+def _rank_of_codes() -> Mapping[str, int]:
+    return {number: place for place, number in enumerate(register())}
 
 
 def _cross_program(entry: TimeEntry, entries: Mapping[str, tuple[TimeEntry, Span]]) -> Iterator[ClosedSpan]:

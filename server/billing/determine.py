@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from server.billing import concurrency, render, situations
+from server.billing import claim_edits, concurrency, render, situations
 from server.billing.context import Context, Course
 from server.billing.fact_types import Proposal
 from server.billing.facts import facts_digest, parse_facts
@@ -27,6 +27,7 @@ from server.billing.rules import (
     rpm_management,
     rpm_setup,
     rtm,
+    rural_clinic,
     tcm,
 )
 
@@ -63,9 +64,11 @@ def adjudicate_with(facts: Mapping[str, object], tree: ParameterTree) -> dict[st
 def determine(ctx: Context) -> list[Determination]:
     """Every code of every enrolled program, and every proposal, with its verdict."""
     lines = [line for course in ctx.courses for line in _course_lines(ctx, course)]
+    lines = rural_clinic.bundle(ctx, lines)
     lines = [situations.apply(ctx, line) for line in lines]
     lines = concurrency.exclude(ctx, lines)
     lines = [situations.limit_units(ctx, line) for line in lines]
+    lines = claim_edits.hold_edited(ctx, lines)
     lines = situations.stand_on_base(ctx, lines)
     proposed = {proposal.code for proposal in ctx.facts.proposals}
     lines = [line for line in lines if line.units or line.surplus or line.evident or line.code in proposed]
@@ -81,15 +84,6 @@ def _course_lines(ctx: Context, course: Course) -> Iterator[Determination]:
         found += rule(ctx, course)
     yield from found
     yield from _not_yet_codes(ctx, course, {line.code for line in found})
-
-
-def _has_evidence(ctx: Context, course: Course) -> bool:
-    """Entries or readings of the course in the month."""
-    if any(entry.program == course.program for entry in ctx.entries):
-        return True
-    if course.program in {"rpm", "rtm", "data-review"}:
-        return any(ctx.month.covers(day) for _, day in ctx.readings)
-    return course.program in {"apcm", "tcm"}
 
 
 def _codes_of(ctx: Context, course: Course) -> Iterator[str]:
@@ -110,12 +104,15 @@ def _not_yet_codes(ctx: Context, course: Course, answered: set[str]) -> Iterator
 
 def _locked(ctx: Context, course: Course) -> Iterator[Determination]:
     """A month of a locked rule year: every base code with evidence is held, none is decided by older rules."""
-    if not ctx.running(course) or not _has_evidence(ctx, course):
-        return
+    timed = any(entry.program == course.program for entry in ctx.entries)
+    measured = course.program in {"rpm", "rtm"} and any(ctx.month.covers(day) for _, day in ctx.readings)
+    untimed = course.program in {"apcm", "tcm"} and ctx.running(course)
     reason = _rules_not_loaded(ctx)
     for number in _codes_of(ctx, course):
-        if not ctx.codes[number].bases and ctx.codes[number].last is None:
-            yield _bare(ctx, number, course, evident=True, units=1, holds=(reason,))
+        code = ctx.codes[number]
+        evident = untimed or (timed if code.period == "month" else measured)
+        if not code.bases and code.last is None:
+            yield _bare(ctx, number, course, evident=evident, units=int(evident), holds=(reason,) if evident else ())
 
 
 def _rules_not_loaded(ctx: Context) -> Reason:
@@ -160,7 +157,7 @@ def _answers(ctx: Context, lines: Iterable[Determination]) -> Iterator[Determina
     """An answer for every proposal that the rules have not answered yet."""
     known = list(lines)
     for place, proposal in enumerate(ctx.facts.proposals):
-        mine = [line for line in known if line.code == proposal.code]
+        mine = [line for line in known if line.code == proposal.code and (line.units or line.surplus or line.unmet)]
         if not mine:
             yield _unanswered(ctx, proposal, place)
             continue

@@ -36,9 +36,25 @@ def management_lines(ctx: Context, course: Course, codes: ManagementCodes) -> It
     time = counted(ledger)
     talk = _interactive(ctx, codes, ledger, (*ledger.clean, *ledger.disputed))
     common = (*eligibility(ctx, course, ctx.month), talk)
-    hold = _monitored(ctx, course, codes) if ledger.rows else None
+    holds = tuple(_holds(ctx, course, codes, ledger)) if ledger.rows else ()
     for found in (*block_lines(ctx, course, time, codes.blocks, common), *_short(ctx, course, codes, time, common)):
-        yield with_holds(found, hold) if hold else found
+        yield with_holds(found, *holds) if holds else found
+
+
+def _holds(ctx: Context, course: Course, codes: ManagementCodes, ledger: TimeLedger) -> Iterator[Reason]:
+    """Questions that stand over the whole month: no data to manage, or the only talk is in dispute."""
+    unmonitored = _monitored(ctx, course, codes)
+    if unmonitored is not None:
+        yield unmonitored
+    disputed = live_contacts(ledger, ledger.disputed)
+    if disputed and not live_contacts(ledger, ledger.clean):
+        yield Reason(
+            reason="STAFF_DOUBLE_BOOKED",
+            text="the only live talk of the month was logged while the same person is booked on another patient",
+            citation=ctx.cite("time/double_booked"),
+            question="With which patient did this person talk? Correct one of the two entries.",
+            evidence=disputed,
+        )
 
 
 def _short(

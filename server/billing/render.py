@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final
 
-from server.billing import situations
+from server.billing import claim_edits, situations
 from server.billing.calendar import seconds_text
 from server.billing.charges import Charge, charge, price, total
 from server.billing.context import Context
@@ -26,7 +26,7 @@ _DAY_PROGRAMS: Final = frozenset({"rpm", "rtm", "data-review"})
 def adjudication(ctx: Context, lines: Sequence[Determination], facts_digest: str) -> dict[str, object]:
     """The whole answer."""
     charges = [charge(ctx, line) for line in lines if line.billable]
-    warnings = [*situations.warnings(ctx), *(w for one in charges for w in one.warnings)]
+    warnings = [*situations.warnings(ctx), *claim_edits.notices(lines), *(w for one in charges for w in one.warnings)]
     return {
         "schema": SCHEMA,
         "patient": ctx.facts.patient.id,
@@ -51,8 +51,7 @@ def money(amount: Decimal | None) -> str | None:
 
 
 def _rank(ctx: Context, line: Determination) -> tuple[int, str, str]:
-    order = {number: place for place, number in enumerate(ctx.codes)}
-    return order.get(line.code, len(order)), line.code, line.service_to.isoformat()
+    return ctx.rank.get(line.code, len(ctx.rank)), line.code, line.service_to.isoformat()
 
 
 def _ordered(ctx: Context, lines: Iterable[Determination]) -> list[Determination]:

@@ -160,7 +160,14 @@ def initiating_visit(ctx: Context, course: Course, path: str, *, days: int) -> t
     """
     visits = ctx.visits_by(course.practitioner)
     start = course.first_on
-    seen = [place for place, _, on in visits if start - timedelta(days=days) <= on <= start]
+    begun = ctx.facts.patient.established_on
+    seen = [
+        place
+        for place, visit, on in visits
+        if start - timedelta(days=days) <= on <= start
+        # The visit that made the patient a patient of the practice is itself the initiating one: it must say so.
+        and (course.program in visit.discussed or (begun is not None and begun < on))
+    ]
     if seen:
         evidence = tuple(f"visits/{place}" for place in seen)
         return Proof(

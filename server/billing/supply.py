@@ -95,7 +95,7 @@ def _period_lines(ctx: Context, course: Course, codes: SupplyCodes, one: Decided
     few = ctx.tree.whole(few_path, day) if ctx.tree.has(few_path, day) else None
     single = replace(course, enrollments=(one.enrollment,))
     common: tuple[Check, ...] = (*eligibility(ctx, single, judged), setup_done(ctx, course, one.enrollment))
-    holds = tuple(_holds(ctx, codes, one, dates, many))
+    holds = (*_holds(ctx, codes, one, dates, many), *_day_thirty(ctx, one))
     yield _line(
         course,
         one,
@@ -238,6 +238,18 @@ def _holds(
         )
 
 
+def _day_thirty(ctx: Context, one: DecidedPeriod) -> Iterator[Reason]:
+    """A running period may still gain days: nothing is claimed before its day 30 has passed."""
+    if one.ended is None and ctx.zones.local_date(ctx.facts.as_of) <= one.period.last:
+        yield Reason(
+            reason="CONDITIONS_NOT_MET",
+            text=f"day 30 of the period ({one.period.last}) has not passed",
+            citation=ctx.cite("rpm/device_supply/day_thirty", one.period.last),
+            question=f"Decide again after {one.period.last}: further days may change the code.",
+            evidence=(ctx.place_of(one.enrollment),),
+        )
+
+
 def _straddle(ctx: Context, one: DecidedPeriod) -> Iterator[Reason]:
     path = "rpm/device_supply/straddle"
     since = ctx.tree.at(path, one.judged_on).since
@@ -292,7 +304,8 @@ def setup_line(
         code=code,
         program=course.program,
         practitioner=course.practitioner,
-        period=judged,
+        # Set-up is furnished by the day its floor is met: what happens later in the device period does not touch it.
+        period=judged if reached is None else replace(judged, last=reached),
         service_from=service_on,
         service_to=service_on,
         units=int(reached is not None),
