@@ -7,7 +7,7 @@ Never sends Delete: the meter is the patient's own record, and other programs re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from device_drivers.driver import (
@@ -65,7 +65,7 @@ class Progress:
     _open_awaits_context: bool = False
     _ascending: bool = True
     _highest: ResumePoint | None = None
-    _count: int = field(default=0)
+    _count: int = 0
 
     def on_measurement(self, sequence_number: int, payload: bytes) -> None:
         """A committed 2A18. The one before it is complete now: its context, if any, would have come first."""
@@ -110,7 +110,7 @@ class GlucoseDriver:
         services=("1808",),
         title="Glucose meter with the Bluetooth Glucose Service",
     )
-    # GLS 1.0.1 clause 3.5: a procedure has failed 30 s after the last sign of it. Meters show a passkey.
+    # Glucose Service: a procedure has failed 30 s after the last sign of it. Meters show a passkey.
     policy = SessionPolicy(pairing=Pairing.PASSKEY, urgency=Urgency.METER, idle_timeout_seconds=30.0)
 
     def match(self, advertisement: Advertisement) -> int | None:
@@ -166,7 +166,7 @@ class _Transfer:
     async def run(self) -> bool:
         """Read the memory. Returns whether the link still stands."""
         outcome = await self._dialogue()
-        await self._save(self._progress.final() if self._records.reported else self._progress.safe())
+        await self._save(self._resume_point())
         self._note(outcome)
         if outcome is Outcome.UNSUPPORTED:
             raise UnsupportedFeature("std.glucose: the meter does not hand over stored records")
@@ -234,6 +234,12 @@ class _Transfer:
         if self._since_save >= _SAVE_EVERY:
             await self._save(self._progress.safe())
 
+    def _resume_point(self) -> ResumePoint | None:
+        if not self._records.reported:
+            return self._progress.safe()
+        # Which records are missing cannot be told: the next contact asks for all of them again.
+        return None if self._records.missing else self._progress.final()
+
     async def _save(self, point: ResumePoint | None) -> None:
         """Move the resume point; without a safe one go back to where this session began."""
         self._since_save = 0
@@ -250,7 +256,7 @@ class _Transfer:
             return
         if not records.reported:
             self._ctx.note_warning(SessionWarning.TRANSFER_INCOMPLETE)
-        elif records.expected is not None and records.received < records.expected:
+        elif records.missing:
             self._ctx.note_warning(SessionWarning.RECORDS_MISSING)
 
 

@@ -117,6 +117,11 @@ class StoredRecords:
         return len(self._sequence_numbers)
 
     @property
+    def missing(self) -> int:
+        """How many of the records that the device counted have not come (yet)."""
+        return max(0, (self.expected or 0) - self.received)
+
+    @property
     def verifying(self) -> bool:
         """Whether the next record answers a check and is not part of the transfer."""
         return self._phase in (_Phase.VERIFY, _Phase.VERIFY_LAST)

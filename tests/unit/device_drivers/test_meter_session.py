@@ -289,7 +289,7 @@ async def test_a_resume_point_saved_too_early_is_taken_back() -> None:
     assert ctx.resume == {}
 
 
-async def test_missing_records_are_told() -> None:
+async def test_missing_records_are_told_and_asked_for_again() -> None:
     def answer(request: bytes) -> list[Sent]:
         return (
             [("2A52", b"\x05\x00\x03\x00")] if request[0] == 4 else [("2A18", record(1)), ("2A18", record(1)), SUCCESS]
@@ -299,6 +299,7 @@ async def test_missing_records_are_told() -> None:
     await GLUCOSE.collect(ScriptedLink(offers=["2A18", "2A52"], answers=answer), ctx)
 
     assert ctx.warnings == ["records-missing"]
+    assert ctx.resume == {}
 
 
 async def test_silence_aborts_the_procedure_and_keeps_what_came() -> None:
