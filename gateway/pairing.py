@@ -170,6 +170,20 @@ class BluezBus:
             destination="org.freedesktop.DBus",
         )
 
+    async def hang_up_stale(self, is_ours: Callable[[str], bool]) -> int:
+        """End connections that a killed predecessor left open: a connected device does not advertise, and some keep a
+        silent connection for half a minute. Returns how many."""
+        reply = await self._call("/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "", [])
+        count = 0
+        for path, interfaces in reply.body[0].items():
+            device = interfaces.get("org.bluez.Device1")
+            if device is None or not device["Connected"].value or not is_ours(device["Address"].value):
+                continue
+            with contextlib.suppress(RadioError):
+                await self._call(path, "org.bluez.Device1", "Disconnect", "", [])
+                count += 1
+        return count
+
     async def power_cycle(self, adapter: str, *, pause_seconds: float = 2.0) -> None:
         """Adapter off and on: what helps against a firmware that has stopped listening."""
         for value in (False, True):
@@ -191,7 +205,7 @@ class BluezBus:
         body: list[object],
         *,
         destination: str = "org.bluez",
-    ) -> None:
+    ) -> Message:
         try:
             async with asyncio.timeout(10):
                 reply = await self._bus.call(
@@ -208,3 +222,4 @@ class BluezBus:
             raise RadioError(f"BlueZ does not answer ({member})") from error
         if reply.message_type is MessageType.ERROR:
             raise RadioError(f"BlueZ refused {member}: {reply.error_name}")
+        return reply

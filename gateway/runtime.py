@@ -43,7 +43,7 @@ _TICK_SECONDS: Final = 5.0  # how soon a change nobody told of reaches the statu
 _CALM_SECONDS: Final = 0.5  # a burst of receipts is one change
 _PURGE_EVERY: Final = timedelta(hours=6)
 _AGENT_SECONDS: Final = 10.0
-_DRAIN_POLL_SECONDS: Final = 0.02
+_DRAIN_POLL_SECONDS: Final = 0.01
 
 
 class Gateway:
@@ -136,16 +136,26 @@ class Gateway:
         if failure is not None and not isinstance(failure, asyncio.CancelledError):
             raise failure
 
-    async def drained(self) -> None:
-        """Return when no session runs or is due, every packet is read, and every reading has its receipt."""
-        while True:
-            if self._task is not None and self._task.done():
-                self._task.result()
-            if self._busy_with is None and self._next_window() is None:
-                counts = await self.outbox.counts()
-                if counts.depth == 0 and counts.undecoded == 0 and self._busy_with is None:
-                    return
+    async def idle(self) -> None:
+        """Return when no session runs or is due. Whoever moves a simulated clock waits for this first: a device's
+        clock is compared with ours in the session."""
+        while self._busy_with is not None or self._next_window() is not None:
+            self._raise_failure()
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
+
+    async def drained(self) -> None:
+        """Return when the gateway is idle, every packet is read, and every reading has its receipt."""
+        while True:
+            await self.idle()
+            counts = await self.outbox.counts()
+            if counts.depth == 0 and counts.undecoded == 0 and self._busy_with is None:
+                return
+            self._raise_failure()
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+
+    def _raise_failure(self) -> None:
+        if self._task is not None and self._task.done():
+            self._task.result()
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -250,7 +260,12 @@ class Gateway:
             passkey_of=self.passkey_of,
         )
         self._agent = agent
-        return DaemonWatch(agent, on_gone=self._daemon_gone, on_back=self._scan_restart)
+        return DaemonWatch(
+            agent,
+            on_gone=self._daemon_gone,
+            on_back=self._scan_restart,
+            is_ours=lambda address: self.registry.device_at(address) is not None,
+        )
 
     def _known_at(self, address: str) -> KnownDevice | None:
         """By address, or by the name it advertised under this address."""

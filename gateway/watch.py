@@ -23,8 +23,17 @@ _RETRY_SECONDS: Final = 5.0
 class DaemonWatch:
     """Until cancelled. `trouble` is None while the agent is registered."""
 
-    def __init__(self, agent: Agent, *, on_gone: Callable[[], None], on_back: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        on_gone: Callable[[], None],
+        on_back: Callable[[], None],
+        is_ours: Callable[[str], bool] = lambda _address: False,
+    ) -> None:
         self._agent = agent
+        self._is_ours = is_ours
+        self._has_started = False
         self._on_gone = on_gone
         self._on_back = on_back
         self._owner = asyncio.Event()
@@ -68,6 +77,10 @@ class DaemonWatch:
             bus.export(self._agent)
             await bus.watch_daemon(on_owner)
             await bus.register_agent()
+            if not self._has_started:
+                self._has_started = True
+                if stale := await bus.hang_up_stale(self._is_ours):
+                    log.info("stale_connections_ended", count=stale)
             self._registered()
             closed = asyncio.create_task(bus.wait_closed(), name="bus-closed")
             try:

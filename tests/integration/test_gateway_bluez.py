@@ -24,12 +24,12 @@ from gateway.radio import BleakRadio
 from gateway.registry import Bond, Registry
 from gateway.runtime import Gateway
 from gateway.scan import Sighting
+from simulators.air import Air
 from simulators.bluez.facade import Bluetoothd
 from simulators.bluez.private_bus import PrivateBus
 from simulators.central import Central
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
 from simulators.devices.glucose_meter import GlucoseMeter, GlucoseReading
-from simulators.link import Air
 from simulators.peripheral import DeviceSettings, Peripheral
 from tests.support.broker import Broker, mosquitto
 from tests.support.receiving_server import ReceivingServer, receiving_server, until
