@@ -61,6 +61,11 @@ class Turn(Steps):
         if not clearing or gated.verdict is not Verdict.OK:
             return
         values = gated.reading.values
+        asked = self.rules.by_id.get(alert.asked or "")
+        awaited = alert.state is not State.PENDING and alert.confirm_until is not None
+        if awaited and (asked is None or all_true(asked.clear, values)):
+            alert = replace(alert, confirm_until=None)
+            self.put(alert, "retaken")
         if alert.state is State.PENDING:
             rule = self.rules.by_id.get(alert.rule)
             confirm = rule.rule.confirm if rule is not None else None
@@ -130,10 +135,12 @@ class Turn(Steps):
             )
             alert = self.live[family]
             return (
-                self._ask_retake(alert, rule.confirm, gated) if best.tentative and rule.confirm is not None else alert
+                self._ask_retake(alert, best, rule.confirm, gated)
+                if best.tentative and rule.confirm is not None
+                else alert
             )
         alert = self.begin(family, rule.id, best.severity, State.PENDING, best.reason, evidence, tags, standing)
-        alert = self._with_window(alert, rule.confirm, gated)
+        alert = self._with_window(replace(alert, asked=rule.id), rule.confirm, gated)
         self.live[family] = alert
         self.say(alert, "pending", None)
         self._say_retake(alert, rule.confirm, gated)
@@ -149,7 +156,7 @@ class Turn(Steps):
                 reason=best.reason,
             )
         confirm = best.compiled.rule.confirm
-        if best.tentative and confirm is not None and self._confirms(alert, confirm, gated):
+        if best.tentative and confirm is not None and self._usable(gated) and self._apart(alert, confirm, gated):
             return self.to_open(
                 tagged(alert, "confirmed"),
                 "confirmed",
@@ -163,27 +170,38 @@ class Turn(Steps):
     def _again(self, alert: Alert, best: Firing, gated: Gated) -> Alert:
         """A rule fires on an alert that people already see."""
         severity, tags = best.severity, tags_of(best, gated)
-        rule = best.compiled.rule
-        if best.tentative and rule.confirm is not None:
-            if self._confirms(alert, rule.confirm, gated) and rule.confirm.confirmed < alert.severity:
-                severity, tags = rule.confirm.confirmed, ("confirmed",)
-            elif gated.verdict is not Verdict.OK:
-                severity = alert.severity
-        if severity < alert.severity:
-            alert = self.worsen(tagged(alert, *tags), severity=severity, rule=rule.id, reason=best.reason)
-        elif alert.state is State.RECOVERED and severity in NOTIFIED:
-            alert = self.to_open(tagged(alert, *tags), "came_back", reason=best.reason)
+        confirm = best.compiled.rule.confirm if best.tentative else None
+        if confirm is None:
+            return self._weigh(alert, best, severity, tags)
+        if self._confirms(alert, confirm, gated):
+            raises = confirm.confirmed < alert.severity or alert.state is State.RECOVERED
+            severity, tags = min(severity, confirm.confirmed), ("confirmed",) if raises else ()
+        if gated.verdict is Verdict.OK:
+            alert = self._weigh(alert, best, severity, tags)
         else:
             self.put(alert, "evidence")
-        if best.tentative and rule.confirm is not None:
-            alert = self._ask_retake(alert, rule.confirm, gated)
+        return self._ask_retake(alert, best, confirm, gated)
+
+    def _weigh(self, alert: Alert, best: Firing, severity: Severity, tags: tuple[str, ...]) -> Alert:
+        if severity < alert.severity:
+            return self.worsen(tagged(alert, *tags), severity=severity, rule=best.compiled.rule.id, reason=best.reason)
+        if alert.state is State.RECOVERED and severity in NOTIFIED:
+            return self.to_open(tagged(alert, *tags), "came_back", reason=best.reason)
+        self.put(alert, "evidence")
         return alert
 
-    def _ask_retake(self, alert: Alert, confirm: Confirm, gated: Gated) -> Alert:
-        """An alert in people's hands still wants a second reading; it opened already, so no window ends it."""
+    def _ask_retake(self, alert: Alert, best: Firing, confirm: Confirm, gated: Gated) -> Alert:
+        """An alert in people's hands wants a second reading too.
+
+        Where the first one was not enough to change the alert, but no retake at all would be (a suspect value, a value
+        after recovery), the end of the window decides.
+        """
         if gated.verdict is Verdict.OK:
             alert = replace(alert, severe_at=gated.at)
-            self.live[alert.family] = alert
+        if alert.state is State.RECOVERED or confirm.timeout < alert.severity:
+            until = alert.confirm_until or self.now + confirm.window
+            alert = replace(alert, asked=best.compiled.rule.id, asked_reason=best.reason, confirm_until=until)
+        self.live[alert.family] = alert
         self._say_retake(alert, confirm, gated)
         return alert
 
@@ -203,8 +221,12 @@ class Turn(Steps):
                 )
             )
 
+    def _usable(self, gated: Gated) -> bool:
+        return gated.verdict is Verdict.OK and not gated.late
+
     def _confirms(self, alert: Alert, confirm: Confirm, gated: Gated) -> bool:
-        if gated.verdict is not Verdict.OK or gated.late or alert.severe_at is None:
+        """Whether this reading confirms one that an open alert already holds: measured within the window after it."""
+        if not self._usable(gated) or alert.severe_at is None:
             return False
         return confirm.min_gap <= gated.at - alert.severe_at <= confirm.window
 
@@ -221,10 +243,19 @@ class Turn(Steps):
         self.to_open(tagged(alert, "not_confirmed"), "not_confirmed", severity=strongest.severity, rule=strongest.id)
 
     def _window_ended(self, alert: Alert) -> None:
-        rule = self.rules.by_id.get(alert.rule)
-        confirm = rule.rule.confirm if rule is not None else None
-        severity = alert.severity if confirm is None else confirm.timeout
-        self.to_open(tagged(alert, "no_retake"), "no_retake", severity=severity)
+        asked = self.rules.by_id.get(alert.asked or alert.rule)
+        confirm = asked.rule.confirm if asked is not None else None
+        alert = replace(tagged(alert, "no_retake"), confirm_until=None)
+        if alert.state is State.PENDING:
+            self.to_open(alert, "no_retake", severity=confirm.timeout if confirm is not None else alert.severity)
+            return
+        severity = alert.severity if confirm is None else min(confirm.timeout, alert.severity)
+        if alert.state is State.CLAIMED:
+            self.worsen(alert, severity=severity, rule=alert.asked or alert.rule, reason=alert.asked_reason)
+        else:
+            self.to_open(
+                alert, "no_retake", severity=severity, rule=alert.asked or alert.rule, reason=alert.asked_reason
+            )
 
     def _recheck_overdue(self, alert: Alert) -> None:
         late = replace(tagged(alert, "recheck_overdue"), recheck_at=None, level=min(alert.level + 1, MAX_LEVEL))

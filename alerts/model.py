@@ -129,6 +129,8 @@ class Alert(Value, frozen=True, kw_only=True):
     previous: int | None = None
     reopened: int = 0
     severe_at: datetime | None = None  # measured time of the reading a retake would confirm
+    asked: str | None = None  # the rule that asked for the retake, and why it did
+    asked_reason: str = ""
     confirm_until: datetime | None = None
     escalate_at: datetime | None = None
     idle_at: datetime | None = None

@@ -187,7 +187,7 @@ class Steps:
         if alert.state is not State.CLAIMED:
             return self.to_open(alert, "worsened", severity=severity, rule=rule, reason=reason)
         idle = self.now + self.rules.rule_set.claim_idle[severity]
-        worse = replace(alert, severity=severity, rule=rule, reason=reason, idle_at=idle)
+        worse = replace(alert, severity=severity, rule=rule, reason=reason, idle_at=idle, confirm_until=None)
         self.put(worse, "worsened")
         self.notify(worse)
         return worse

@@ -83,6 +83,46 @@ def test_missing_pulse_neither_confirms_nor_clears() -> None:
     assert alerts("0 bp 120/80 p130", "5 bp 121/80", at=20) == ["pulse P3 open L0 n=1 no_retake"]
 
 
+def test_first_reading_that_came_hours_late_is_confirmed_by_the_retake_it_asked_for() -> None:
+    assert alerts("0 bp 190/100 rx=180", "186 bp 188/100", at=186) == ["bp.high P1 open L0 n=2 confirmed"]
+
+
+RECOVERED = ("0 bp 86/60", "4 bp 87/60", "9 bp 120/80")  # bp.low: P2, confirmed, then back
+
+
+def test_low_pressure_after_recovery_calls_people_back_when_confirmed() -> None:
+    assert alerts(*RECOVERED, at=9) == ["bp.low P2 recovered L0 n=2 confirmed"]
+    assert alerts(*RECOVERED, "30 bp 86/60", at=30) == ["bp.low P2 recovered L0 n=3 confirmed"]
+    result = lines(*RECOVERED, "30 bp 86/60", "35 bp 86/60", at=35)
+    assert result["alerts"] == ["bp.low P2 open L0 n=4 confirmed"]
+    assert result["notified"] == ["4:bp.low:L0", "35:bp.low:L0"]
+
+
+def test_low_pressure_after_recovery_without_a_retake_is_not_forgotten() -> None:
+    assert alerts(*RECOVERED, "30 bp 86/60", at=50) == ["bp.low P2 open L0 n=3 confirmed,no_retake"]
+    assert alerts(*RECOVERED, "30 bp 86/60 movement", at=49) == ["bp.low P2 recovered L0 n=3 confirmed"]
+    assert alerts(*RECOVERED, "30 bp 86/60 movement", at=50) == ["bp.low P2 open L0 n=3 confirmed,no_retake"]
+    assert alerts(*RECOVERED, "30 bp 86/60", "36 bp 120/80", at=60) == ["bp.low P2 recovered L0 n=3 confirmed"]
+
+
+def test_suspect_reading_does_not_worsen_an_open_alert() -> None:
+    repeat = ("0 bp 165/90", "60 bp 165/90", "120 bp 165/90")
+
+    assert lines(*repeat, "200 bp 230/90 movement", at=200) == {
+        "alerts": ["bp.high P3 open L0 n=4"],
+        "notified": [],
+        "held": [],
+        "refused": [],
+    }
+    without = lines(*repeat, "200 bp 230/90 movement", at=220)
+    assert without["alerts"] == ["bp.high P2 open L0 n=4 no_retake"]
+    assert without["notified"] == ["220:bp.high:L0"]
+    assert alerts(*repeat, "200 bp 230/90 movement", "206 bp 158/90", at=220) == ["bp.high P3 open L0 n=4"]
+    assert alerts(*repeat, "150 claim bp.high", "200 bp 230/90 movement", at=220) == [
+        "bp.high P2 claimed L0 n=4 no_retake"
+    ]
+
+
 # --- several rules of one family
 
 
