@@ -6,9 +6,10 @@ Measurement; the sample payload of the SIG's white paper on personal health devi
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
-from device_drivers.component import judge
+from device_drivers.component import Judged, judge
 from device_drivers.gatt.fields import code_name, read_date_time, warnings_of
 from device_drivers.ieee11073 import decode_float
 from device_drivers.measurement import Kind, Measurement, Metric, Outcome
@@ -37,7 +38,7 @@ def decode_measurement(payload: bytes) -> Measurement:
     reader = Reader("2A1C", payload)
     flags = reader.u8("flags")
     unit = "[degF]" if flags & _FAHRENHEIT else "Cel"
-    temperature = judge(Metric.BODY_TEMPERATURE, decode_float(reader.u32("temperature")), unit)
+    temperature = _temperature(reader.u32("temperature"), unit)
     time = read_date_time(reader, "time stamp") if flags & _TIME else None
     site = reader.u8("temperature type") if flags & _TYPE else None
     extra = reader.rest()
@@ -58,3 +59,8 @@ def decode_measurement(payload: bytes) -> Measurement:
         extra_hex=extra.hex() if extra else None,
         device_time_raw=None if time is None else time.raw_hex,
     )
+
+
+@lru_cache(maxsize=4096)
+def _temperature(raw: int, unit: str) -> Judged:
+    return judge(Metric.BODY_TEMPERATURE, decode_float(raw), unit)

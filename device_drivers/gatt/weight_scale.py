@@ -6,6 +6,7 @@ The resolution of 2A9E says what the display shows, not how the integer is scale
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from device_drivers.component import Judged, judge
@@ -31,7 +32,7 @@ def decode_measurement(payload: bytes) -> Measurement:
     time = read_date_time(reader, "time stamp") if flags & _TIME else None
     user_id = read_user_id(reader) if flags & _USER else None
     if flags & _BMI_HEIGHT:
-        parts.append(judge(Metric.BMI, Number(decimal_of(reader.u16("BMI"), -1)), "kg/m2"))
+        parts.append(_body_mass_index(reader.u16("BMI")))
         parts.append(_height(reader.u16("height"), imperial=imperial))
     extra = reader.rest()
     return Measurement(
@@ -54,6 +55,8 @@ def decode_measurement(payload: bytes) -> Measurement:
     )
 
 
+# Components are shared, as everywhere: a person's weights of a year are a few hundred different integers.
+@lru_cache(maxsize=4096)
 def _weight(raw: int, *, imperial: bool) -> Judged:
     unit = "[lb_av]" if imperial else "kg"
     if raw == _UNSUCCESSFUL:
@@ -61,5 +64,11 @@ def _weight(raw: int, *, imperial: bool) -> Judged:
     return judge(Metric.BODY_WEIGHT, Number(decimal_of(raw, -2) if imperial else decimal_of(raw * 5, -3)), unit)
 
 
+@lru_cache(maxsize=1024)
+def _body_mass_index(raw: int) -> Judged:
+    return judge(Metric.BMI, Number(decimal_of(raw, -1)), "kg/m2")
+
+
+@lru_cache(maxsize=1024)
 def _height(raw: int, *, imperial: bool) -> Judged:
     return judge(Metric.HEIGHT, Number(decimal_of(raw, -1 if imperial else -3)), "[in_i]" if imperial else "m")
