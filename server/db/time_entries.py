@@ -122,6 +122,23 @@ async def save_draft(conn: AsyncConnection, *, user_id: str, patient_id: str, dr
     )
 
 
+async def draft_of(conn: AsyncConnection, *, user_id: str, patient_id: str) -> str:
+    """What this person typed for this patient and never sent."""
+    cursor = await conn.execute(
+        "SELECT draft->>'note' FROM work_timer WHERE user_id = %s AND patient_id = %s", (user_id, patient_id)
+    )
+    row = await cursor.fetchone()
+    return str(row[0]) if row and row[0] else ""
+
+
+async def draft_was_sent(conn: AsyncConnection, *, user_id: str, patient_id: str, note: str) -> None:
+    """The words went into an act on an alert: no longer a draft, but what the time entry will most likely say."""
+    await conn.execute(
+        "UPDATE work_timer SET draft = jsonb_build_object('sent', %s::text) WHERE user_id = %s AND patient_id = %s",
+        (note, user_id, patient_id),
+    )
+
+
 async def delete_timer(conn: AsyncConnection, *, user_id: str, patient_id: str) -> None:
     await conn.execute("DELETE FROM work_timer WHERE user_id = %s AND patient_id = %s", (user_id, patient_id))
 

@@ -68,6 +68,15 @@ def stopwatch(seconds: int) -> str:
     return f"{hours}:{minutes:02d}:{second:02d}" if hours else f"{minutes}:{second:02d}"
 
 
+def exact(seconds: int) -> str:
+    """A length in words to the second, never rounded: `4 min 05 s`, `1 h 02 min 09 s`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, second = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min {second:02d} s"
+    return f"{minutes} min {second:02d} s" if minutes else f"{second} s"
+
+
 def plain(value: Decimal) -> str:
     """A number without an exponent, with the digits it carries: `98.6`, `120`."""
     return format(value, "f")

@@ -24,6 +24,7 @@ def _item(label: str, path: str, *roles: Role) -> NavItem:
 ITEMS: Final[tuple[NavItem, ...]] = (
     _item("Worklist", "/worklist", Role.NURSE, Role.PRACTITIONER),
     _item("Patients", "/patients", Role.NURSE, Role.PRACTITIONER),
+    _item("My time", "/time", Role.NURSE, Role.PRACTITIONER),
     _item("Month", "/billing", Role.BILLER, Role.PRACTITIONER),
     _item("My readings", "/me", Role.PATIENT),
     _item("Operator", "/operator", Role.ADMIN),

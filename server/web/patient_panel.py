@@ -38,5 +38,6 @@ async def gather_panel(
         gateways=await devices.gateways(conn),
         readings=await alert_rows.readings_since(conn, patient_id, start=now - WINDOW),
         entries=await time_entries.entries_of_patient(conn, patient_id, limit=3),
+        draft=await time_entries.draft_of(conn, user_id=user.id, patient_id=patient_id),
     )
     return panel_view(rows, user=user, now=now)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from server.care import protocol
 from server.db import alerts as alert_rows
+from server.db import time_entries
 from server.db.audit import append_audit
 from server.db.pool import async_transaction
 from server.security.identity import CurrentUser
@@ -144,7 +145,7 @@ async def _act(
 ) -> Outcome:
     """Check that the alert is this practice's, let the engine decide, audit what was done."""
     async with async_transaction(state.pool, user.practice_id) as conn:
-        await _visible(await alert_rows.alert(conn, alert_id), alert_id)
+        alert = await _visible(await alert_rows.alert(conn, alert_id), alert_id)
     outcome = await act(
         state,
         practice_id=user.practice_id,
@@ -166,6 +167,8 @@ async def _act(
             entity="alert",
             entity_id=alert_id,
         )
+        if note and outcome.refused is None:
+            await time_entries.draft_was_sent(conn, user_id=user.id, patient_id=alert.patient_id, note=note)
     return outcome
 
 

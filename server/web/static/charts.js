@@ -46,6 +46,13 @@
     }
   };
 
+  // The whole label where it fits on one side of its line, else its beginning.
+  const fitted = (ctx, text, room) => {
+    let cut = text;
+    while (cut.length > 1 && ctx.measureText(cut).width > room) cut = `${cut.slice(0, -2).trimEnd()}…`;
+    return cut;
+  };
+
   const changes = (u, list) => {
     const { ctx, bbox } = u;
     for (const change of list) {
@@ -59,10 +66,11 @@
       ctx.stroke();
       ctx.fillStyle = style("--accent");
       ctx.font = `${11 * devicePixelRatio}px ${style("--font")}`;
-      const label = change.label;
-      const wide = ctx.measureText(label).width;
-      const left = x + wide + 6 > bbox.left + bbox.width ? x - wide - 4 : x + 4;
-      ctx.fillText(label, Math.max(left, bbox.left), bbox.top + 11 * devicePixelRatio);
+      const before = x - bbox.left;
+      const after = bbox.left + bbox.width - x;
+      const label = fitted(ctx, change.label, Math.max(before, after) - 6);
+      const left = after >= before ? x + 4 : x - ctx.measureText(label).width - 4;
+      ctx.fillText(label, left, bbox.top + 11 * devicePixelRatio);
     }
   };
 

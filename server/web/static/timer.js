@@ -9,10 +9,11 @@
   let slot = null;
   let ticking = null;
 
-  const note = () => {
-    const fields = [...document.querySelectorAll("#panel textarea[data-draft]")];
-    return fields.map((field) => field.value).find((value) => value.trim()) || "";
-  };
+  // What is being typed, saved with the next beat. Untouched fields say nothing, so they erase nothing.
+  let typed = null;
+  document.addEventListener("input", (event) => {
+    if (event.target.matches("#panel textarea[data-draft]")) typed = event.target.value;
+  });
 
   const post = async (path, values, { background = false, keepalive = false } = {}) => {
     const headers = { "X-CSRF-Token": document.body.dataset.csrf, "HX-Request": "true" };
@@ -38,7 +39,10 @@
     const idle = Math.floor((Date.now() - lastInput) / 1000);
     const background = hidden || !inputSinceBeat;
     inputSinceBeat = false;
-    const values = { idle, note: note(), ...(hidden ? { hidden: "true" } : {}) };
+    const values = { idle };
+    if (typed !== null) values.note = typed;
+    if (hidden) values.hidden = "true";
+    typed = null;
     draw(await post(`/time/${patient(own)}/beat`, values, { background, keepalive: hidden }), own);
   };
 
@@ -101,7 +105,12 @@
       beat();
     }
   });
-  document.addEventListener("htmx:after:swap", adopt);
+  document.addEventListener("htmx:after:swap", () => {
+    // Once its field is gone the text has been sent, or belongs to the panel that was left.
+    const fields = [...document.querySelectorAll("#panel textarea[data-draft]")];
+    if (!fields.some((field) => field.value === typed)) typed = null;
+    adopt();
+  });
   setInterval(() => beat(), BEAT_MS);
   adopt();
 })();

@@ -62,6 +62,7 @@ class Chart:
     data: str
     lines: tuple[ReadingLine, ...]
     summary: str
+    key: str
 
 
 def pressure_chart(
@@ -105,6 +106,8 @@ def pressure_chart(
         data=json.dumps(data),
         lines=tuple(_pressure_line(reading, zone, now) for reading in reversed(own)),
         summary=mean_words(mean),
+        key="Bars from diastolic to systolic; crosses are not counted. Blue: 7-day mean. Shaded from 135 and from 180;"
+        " dashed lines at 180 and 120.",
     )
 
 
@@ -132,6 +135,7 @@ def glucose_chart(readings: Sequence[Observation], *, zone: ZoneInfo, now: datet
         data=json.dumps(data),
         lines=tuple(_glucose_line(reading, zone, now) for reading in reversed(own)),
         summary=_share_words(own),
+        key="Dots are finger-stick readings; crosses are not counted. Shaded 70 to 180; dashed lines at 54 and 300.",
     )
 
 

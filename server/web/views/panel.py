@@ -20,7 +20,7 @@ from server.db.observations import Observation
 from server.db.patients import Condition, MedicationChange, Patient
 from server.db.time_entries import Entry
 from server.security.identity import CurrentUser
-from server.web.formatting import day, iso, local_when, plain, span, stopwatch
+from server.web.formatting import day, exact, iso, local_when, plain, span
 from server.web.views.charts import Chart, glucose_chart, pressure_chart
 from server.web.views.worklist import AlertLine, alert_line
 
@@ -60,6 +60,7 @@ class PanelRows:
     gateways: Sequence[GatewayState]
     readings: Sequence[Observation]
     entries: Sequence[Entry]
+    draft: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,7 @@ class PanelView:
     history: tuple[EventLine, ...]
     timed_programs: tuple[str, ...]
     program: str
+    draft: str
 
 
 def panel_view(rows: PanelRows, *, user: CurrentUser, now: datetime) -> PanelView:
@@ -170,6 +172,7 @@ def panel_view(rows: PanelRows, *, user: CurrentUser, now: datetime) -> PanelVie
         history=tuple(_event(event, zone, now) for event in rows.events),
         timed_programs=timed,
         program=program_of_work(timed, from_alert=alert is not None),
+        draft=rows.draft,
     )
 
 
@@ -249,7 +252,7 @@ def _contact(entry: Entry, zone: ZoneInfo, now: datetime) -> ContactLine:
     activity = BY_CODE[entry.activity].label
     spoke = f" with {COUNTERPARTS[entry.with_whom]}" if entry.live and entry.with_whom else ""
     program = f", {entry.program.upper()}" if entry.program else ""
-    length = stopwatch(int((entry.ended_at - entry.started_at).total_seconds()))
+    length = exact(int((entry.ended_at - entry.started_at).total_seconds()))
     return ContactLine(
         when=local_when(entry.started_at, zone, now),
         at=iso(entry.started_at),

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from server.care.activity import ACTIVITIES, BY_CODE, COUNTERPARTS, PROGRAMS, Talk
 from server.care.time_log import CALL, Piece, Timer, counted_seconds, settle, stretches
 from server.db.time_entries import Entry, TimerRow
-from server.web.formatting import iso, local_date, local_time_seconds, local_when, stopwatch
+from server.web.formatting import exact, iso, local_date, local_time_seconds, local_when, stopwatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +116,9 @@ def proposal_view(
         patient_id=row.timer.patient_id,
         patient=row.patient_name,
         on_date=local_date(row.timer.started_at, zone),
-        total=stopwatch(sum(piece.seconds for piece in pieces)),
+        total=exact(sum(piece.seconds for piece in pieces)),
         alert_id=row.timer.alert_id or "",
-        note=row.draft.get("note", "") if note is None else note,
+        note=row.draft.get("note") or row.draft.get("sent", "") if note is None else note,
         contents=tuple(
             ContentView(
                 index=index,
@@ -126,7 +126,7 @@ def proposal_view(
                 activity=activity,
                 live=BY_CODE[activity].talk is Talk.ALWAYS,
                 with_whom="patient" if BY_CODE[activity].talk is Talk.ALWAYS else "",
-                total=stopwatch(sum(piece.seconds for piece in own)),
+                total=exact(sum(piece.seconds for piece in own)),
                 stretches=tuple(
                     StretchView(
                         index=number,
@@ -134,7 +134,7 @@ def proposal_view(
                         end=iso(piece.end),
                         start_label=local_time_seconds(piece.start, zone),
                         end_label=local_time_seconds(piece.end, zone),
-                        length=stopwatch(piece.seconds),
+                        length=exact(piece.seconds),
                     )
                     for number, piece in enumerate(own)
                 ),
@@ -149,18 +149,16 @@ def proposal_view(
 
 def day_view(rows: Sequence[TimerRow], entries: Sequence[Entry], *, zone: ZoneInfo, now: datetime) -> DayView:
     return DayView(
-        waiting=tuple(
-            (row.timer.patient_id, row.patient_name, stopwatch(counted_seconds(row.timer, now))) for row in rows
-        ),
+        waiting=tuple((row.timer.patient_id, row.patient_name, exact(counted_seconds(row.timer, now))) for row in rows),
         entries=tuple(
             (
                 local_when(entry.started_at, zone, now),
                 entry.patient_name,
                 BY_CODE[entry.activity].label,
                 (entry.program or "not allocated").upper(),
-                stopwatch(int((entry.ended_at - entry.started_at).total_seconds())),
+                exact(int((entry.ended_at - entry.started_at).total_seconds())),
             )
             for entry in entries
         ),
-        total=stopwatch(sum(int((entry.ended_at - entry.started_at).total_seconds()) for entry in entries)),
+        total=exact(sum(int((entry.ended_at - entry.started_at).total_seconds()) for entry in entries)),
     )
