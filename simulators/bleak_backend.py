@@ -24,8 +24,9 @@ from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolErr
 from bumble.keys import KeyStore
 from bumble.pairing import PairingDelegate
 
-from simulators.central import AttributeFailureError, Central, CentralError, Heard, Link, full_uuid
-from simulators.link import Air
+from simulators.advertisement import Heard, full_uuid
+from simulators.air import Air
+from simulators.central import AttributeFailureError, Central, CentralError, Link
 
 PasskeyProvider = Callable[[str], "int | Awaitable[int | None] | None"]
 

@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
+from simulators.air import Air
 from simulators.bleak_backend import PasskeyProvider, VirtualRadio
 from simulators.clock import SimulatedClock
 from simulators.control import DeviceControl
 from simulators.ledger import Ledger, LedgerEntry
-from simulators.link import Air
 from simulators.memory import DeviceMemory
 from simulators.peripheral import DeviceSettings, Peripheral
 from simulators.scenario import Scenario, TimedAct

@@ -20,16 +20,16 @@ from bumble.core import ProtocolError
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.gatt import Characteristic, Service
 from bumble.gatt_server import Server
-from bumble.pairing import PairingConfig, PairingDelegate
-from bumble.smp import ErrorCode, IoCapability, Session, SMP_Pairing_Request_Command
 
 from simulators.advertising import AdvertisingWindow, advertising_data
+from simulators.air import Air
 from simulators.clock import DeviceClock, GlucoseClock, TrueClock
+from simulators.device_pairing import ProtectedSession, pairing_config
 from simulators.encoding import EncodingError, current_time, date_time, parse_date_time
 from simulators.faults import FaultSwitches
 from simulators.gatt_table import INDICATE, NEEDS_ENCRYPTION, NOTIFY, READ, WRITE, characteristic
 from simulators.ledger import Ledger
-from simulators.link import Air, Radio, flush_host
+from simulators.link import Radio, flush_host
 from simulators.memory import DeviceMemory
 
 logger = logging.getLogger(__name__)
@@ -64,42 +64,6 @@ class DeviceSettings:
     passkey: int | None = None
     pairs_any_time: bool = True
     seed: int = 0
-
-
-class _Display(PairingDelegate):
-    """The device's side of pairing: accepts in its pairing mode, shows a passkey if it has a display."""
-
-    def __init__(self, device: Peripheral) -> None:
-        super().__init__(
-            PairingDelegate.IoCapability.DISPLAY_OUTPUT_ONLY
-            if device.shows_passkey
-            else PairingDelegate.IoCapability.NO_OUTPUT_NO_INPUT
-        )
-        self._device = device
-
-    async def accept(self) -> bool:
-        return self._device.accepts_pairing
-
-    async def generate_passkey(self) -> int:
-        fixed = self._device.settings.passkey
-        return await super().generate_passkey() if fixed is None else fixed
-
-    async def display_number(self, number: int, digits: int) -> None:
-        self._device.displayed_passkey = f"{number:0{digits}d}"
-
-
-class _ProtectedSession(Session):
-    """SMP as the specification has it: who needs protection against a man in the middle refuses to pair without.
-
-    Vol 3, Part H, 2.3.5.1; bumble falls back to Just Works silently.
-    """
-
-    async def on_smp_pairing_request_command_async(self, command: SMP_Pairing_Request_Command) -> None:
-        has_keys = command.io_capability in (IoCapability.KEYBOARD_ONLY, IoCapability.KEYBOARD_DISPLAY)
-        if self.mitm and not has_keys:
-            self.send_pairing_failed(ErrorCode.AUTHENTICATION_REQUIREMENTS)
-            return
-        await super().on_smp_pairing_request_command_async(command)
 
 
 class Peripheral(abc.ABC):
@@ -219,6 +183,10 @@ class Peripheral(abc.ABC):
         return self.settings.pairs_any_time or self._pairing_mode
 
     @property
+    def fixed_passkey(self) -> int | None:
+        return self.settings.passkey
+
+    @property
     def radio_lost(self) -> asyncio.Future[None] | None:
         """Done when the hub or controller has gone away."""
         return None if self._radio is None else self._radio.lost
@@ -237,8 +205,8 @@ class Peripheral(abc.ABC):
         )
         device = Device.from_config_with_hci(config, self._radio.source, self._radio.sink)
         device.keystore = self.memory.bonds
-        device.pairing_config_factory = self._pairing_config
-        device.smp_session_proxy = _ProtectedSession
+        device.pairing_config_factory = lambda _connection: pairing_config(self)
+        device.smp_session_proxy = ProtectedSession
         device.add_services([*self.services(device.gatt_server), *self._common_services(device.gatt_server)])
         device.on(Device.EVENT_CONNECTION, self._on_connection)
         self._listen_to_requests(device)
@@ -421,10 +389,6 @@ class Peripheral(abc.ABC):
             logger.warning("%s: %s: %s", self.settings.device_id, type(error).__name__, error)
 
     # What every device has --------------------------------------------------------------------------------------------
-
-    def _pairing_config(self, connection: Connection) -> PairingConfig:
-        del connection
-        return PairingConfig(sc=True, mitm=self.shows_passkey, bonding=True, delegate=_Display(self))
 
     def clock_characteristic(self, server: Server, *, security: att.Attribute.Permissions) -> Characteristic[bytes]:
         """Date Time 2A08 inside the device's own service, as A&D cuffs and Accu-Chek meters have it."""

@@ -16,12 +16,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from simulators.air import Air
 from simulators.clock import SystemClock
 from simulators.control import ControlServer, DeviceControl
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor
 from simulators.devices.glucose_meter import GlucoseMeter
 from simulators.ledger import Ledger
-from simulators.link import Air, Hub
+from simulators.link import Hub
 from simulators.memory import DeviceMemory
 from simulators.peripheral import DeviceSettings, Peripheral
 
@@ -68,13 +69,13 @@ async def _watch_parent(stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def stopped_or_lost(stop: asyncio.Event, lost: asyncio.Future[None] | None) -> None:
-    """Return at the signal; raise RadioGoneError if the radio goes first."""
-    waiting = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({waiting} | ({lost} if lost is not None else set()), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if not stop.is_set():
-        raise RadioGoneError("the hub or controller is gone")
+async def woken(*causes: asyncio.Event | asyncio.Future[None] | None, seconds: float | None = None) -> None:
+    """Return as soon as an event is set or a future done, or after `seconds`."""
+    events = [asyncio.ensure_future(cause.wait()) for cause in causes if isinstance(cause, asyncio.Event)]
+    waiting: set[asyncio.Future[Any]] = {*events, *(cause for cause in causes if isinstance(cause, asyncio.Future))}
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for event in events:
+        event.cancel()
 
 
 async def run_hub(listen: str, *, fast_connect: bool) -> None:
@@ -120,14 +121,23 @@ async def run_device(
 
 
 async def run_bluez(radio: str, address: str, *, state: Path, authorise_just_works: bool) -> None:
-    """An `org.bluez` of its own, for one gateway."""
+    """An `org.bluez` of its own, for one gateway. SIGUSR1 restarts its bluetoothd while the bus lives on."""
     from simulators.bluez.facade import BluezFacade
 
     facade = await BluezFacade.open(radio, address, state=state, authorise_just_works=authorise_just_works)
+    restart = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, restart.set)
     async with until_signalled() as stop:
         try:
             announce(bus_address=facade.bus_address, address=address)
-            await stopped_or_lost(stop, facade.radio_lost)
+            while not stop.is_set():
+                await woken(stop, restart, facade.radio_lost)
+                if restart.is_set():
+                    restart.clear()
+                    await facade.stop_bluetoothd()
+                    await facade.start_bluetoothd()
+                elif not stop.is_set():
+                    raise RadioGoneError("the hub or controller is gone")
         finally:
             await facade.close()
 
@@ -136,11 +146,7 @@ async def _while_on(device: Peripheral, stop: asyncio.Event) -> None:
     """Until signalled. The radio of a device that a tester switched off may well be gone."""
     while not stop.is_set():
         lost = device.radio_lost
-        waiting = asyncio.ensure_future(stop.wait())
-        await asyncio.wait(
-            {waiting} | ({lost} if lost is not None else set()), timeout=1.0, return_when=asyncio.FIRST_COMPLETED
-        )
-        waiting.cancel()
+        await woken(stop, lost, seconds=1.0)
         if lost is not None and lost.done() and device.radio_lost is lost:
             raise RadioGoneError("the hub or controller is gone")
 

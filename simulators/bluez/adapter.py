@@ -16,10 +16,11 @@ from typing import Any, Final
 from bumble.pairing import PairingDelegate
 from dbus_fast import Variant
 
+from simulators.advertisement import Heard
 from simulators.bluez.agents import AgentManager
 from simulators.bluez.objects import DBusFailureError, Interface, Method, ObjectTree
 from simulators.bluez.remote_device import RemoteDevice, device_path
-from simulators.central import Central, Heard
+from simulators.central import Central
 
 ADAPTER: Final = "org.bluez.Adapter1"
 # BlueZ's TemporaryTimeout: a device without a bond is forgotten when it was not heard for so long.

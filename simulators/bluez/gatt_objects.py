@@ -13,8 +13,9 @@ from bumble import att
 from bumble.gatt_client import CharacteristicProxy, ServiceProxy
 from dbus_fast import Variant
 
+from simulators.advertisement import full_uuid
 from simulators.bluez.objects import DBusFailureError, Interface, Method, ObjectTree
-from simulators.central import AttributeFailureError, CentralError, Link, PairingFailedError, full_uuid
+from simulators.central import AttributeFailureError, CentralError, Link, PairingFailedError
 
 SERVICE: Final = "org.bluez.GattService1"
 CHARACTERISTIC: Final = "org.bluez.GattCharacteristic1"

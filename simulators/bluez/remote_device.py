@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 
 from dbus_fast import Variant
 
+from simulators.advertisement import Heard, full_uuid
 from simulators.bluez.gatt_objects import GattObjects
 from simulators.bluez.objects import DBusFailureError, Interface, Method, ObjectTree
-from simulators.central import Central, CentralError, Heard, KeyMissingError, Link, PairingFailedError, full_uuid
+from simulators.central import Central, CentralError, KeyMissingError, Link, PairingFailedError
 
 DEVICE: Final = "org.bluez.Device1"
 # The kernel gives up a connection attempt after 20 s (HCI_LE_CONN_TIMEOUT).

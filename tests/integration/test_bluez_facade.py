@@ -113,6 +113,31 @@ async def die():
             await gone.wait()
         say(connected=client.is_connected)
 
+async def restart():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    changes = asyncio.Queue()
+    def on_message(message):
+        if message.member == "NameOwnerChanged" and message.body[0] == "org.bluez":
+            changes.put_nowait(bool(message.body[2]))
+    bus.add_message_handler(on_message)
+    await bus.call(Message(destination="org.freedesktop.DBus", path="/org/freedesktop/DBus", member="AddMatch",
+                           interface="org.freedesktop.DBus", signature="s",
+                           body=["type='signal',member='NameOwnerChanged',arg0='org.bluez'"]))
+    heard = 0
+    def count(device, data):
+        nonlocal heard
+        heard += 1
+    old = BleakScanner(count)
+    await old.start()
+    while not heard:
+        await asyncio.sleep(0.01)
+    say(before=True)
+    say(owners=[await asyncio.wait_for(changes.get(), 10) for _ in range(2)])
+    heard = 0
+    device = await BleakScanner.find_device_by_name("SIM BP", timeout=10)
+    say(found_again=device is not None)
+    bus.disconnect()
+
 async def dbus():
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
     adapter = "/org/bluez/hci0"
@@ -142,7 +167,8 @@ async def dbus():
     bus.disconnect()
 
 words = sys.argv[1:]
-acts = {"cuff": lambda: cuff(int(words[1])), "meter": lambda: meter(*words[1:3]), "die": die, "dbus": dbus}
+acts = {"cuff": lambda: cuff(int(words[1])), "meter": lambda: meter(*words[1:3]), "die": die,
+        "dbus": dbus, "restart": restart}
 asyncio.run(acts[words[0]]())
 """
 
@@ -280,6 +306,26 @@ async def test_methods_properties_and_errors_are_those_of_bluez(world: World) ->
     }
     assert json.loads((world.state / "devices.json").read_text(encoding="utf-8")) == {}
     assert json.loads((world.state / "bonds.json").read_text(encoding="utf-8"))["adapter"] == {}
+
+
+async def test_bluetoothd_restarts_under_a_running_scan(world: World) -> None:
+    """What a gateway must survive: the name vanishes and comes back, a new scan hears again, bonds are kept."""
+    await world.cuff.measure(pressure(121))
+    first = await world.run("cuff", "1")
+    await world.cuff.open_window()
+    process = await world.gateway("restart")
+    assert process.stdout is not None
+    assert json.loads(await process.stdout.readline()) == {"before": True}
+
+    world.bluez.process.send_signal(signal.SIGUSR1)
+
+    async with asyncio.timeout(LIMIT):
+        said, _ = await process.communicate()
+    assert [json.loads(line) for line in said.splitlines()] == [{"owners": [False, True]}, {"found_again": True}]
+    await world.cuff.measure(pressure(122))
+    again = await world.run("cuff", "1")
+    assert len(first["got"]) == len(again["got"]) == 1
+    assert await world.cuff.bonded_with() == [GATEWAY_ADDRESS]
 
 
 async def test_the_bus_goes_with_its_bluez_even_when_that_is_killed(world: World) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -182,26 +179,3 @@ async def test_ten_radios_on_one_hub_hear_each_other() -> None:
             await meter.power_off()
         await radio.close()
         await hub.close()
-
-
-@pytest.mark.parametrize(
-    ("words", "where"),
-    [
-        (
-            ("device", "scale", "--id", "x", "--address", CUFF_ADDRESS, "--hub", "tcp://x:1", "--state", "/tmp/x"),
-            "KIND",
-        ),
-        (("device", "glucose", "--id", "x", "--address", "12", "--hub", "tcp://x:1", "--state", "/tmp/x"), "--address"),
-        (("device", "glucose", "--id", "x", "--address", CUFF_ADDRESS, "--state", "/tmp/x"), "--hub"),
-        (("bluez", "--address", CUFF_ADDRESS, "--hub", "tcp://x:1", "--transport", "usb:0", "--state", "/x"), "--hub"),
-        (("hub", "--listen", "somewhere"), "--listen"),
-        (("scenario", "validate", "nowhere.yaml"), "nowhere.yaml"),
-    ],
-)
-def test_wrong_words_give_one_json_error_and_exit_2(words: tuple[str, ...], where: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "simulators", *words], capture_output=True, text=True, check=False)
-
-    assert done.returncode == 2, done.stderr
-    error = json.loads(done.stderr)["error"]
-    assert error["where"] == where
-    assert error["message"]
