@@ -318,11 +318,11 @@ def setup_line(
 
 
 def _floor_reached(ctx: Context, days: DayLedger, floor: int) -> tuple[ServicePeriod | None, date | None]:
-    """The first period with enough days and the date on which they were enough; else the last period begun."""
+    """The first period with enough days and the date on which they were enough; else the last period with any."""
     last: ServicePeriod | None = None
     for period in days.periods(ctx.month.last, length=period_length(ctx)):
         dates = days.dates(period)
-        last = period
+        last = period if dates else last
         if len(dates) >= floor and dates[floor - 1] <= ctx.month.last:
             return period, dates[floor - 1]
     return last, None

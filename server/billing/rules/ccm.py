@@ -42,9 +42,11 @@ PRACTITIONER: Final = BlockCodes(
 LANES: Final = Lanes(program="ccm", staff=STAFF, complex=COMPLEX, practitioner=PRACTITIONER)
 
 
-def decision_making(ctx: Context, course: Course) -> Check:
+def decision_making(ctx: Context, course: Course) -> Iterator[Check]:
     """The billing practitioner attested moderate or high decision making for the month."""
     path = "ccm/complex/decision_making"
+    if not ctx.tree.has(path, ctx.month.last):
+        return
     levels = ctx.tree.words(path, ctx.month.last)
     good = [
         place
@@ -55,7 +57,7 @@ def decision_making(ctx: Context, course: Course) -> Check:
         and ctx.month.covers(a.on)
         and a.on <= ctx.zones.local_date(ctx.facts.as_of)
     ]
-    return flag(
+    yield flag(
         ctx,
         path,
         met=bool(good),
@@ -81,7 +83,7 @@ def decide(ctx: Context, course: Course) -> Iterator[Determination]:
     plan = care_plan(ctx, course, everyone.pieces)
     lines = [
         *block_lines(ctx, course, everyone, STAFF, (*common, plan)),
-        *block_lines(ctx, course, everyone, COMPLEX, (*common, plan, decision_making(ctx, course))),
+        *block_lines(ctx, course, everyone, COMPLEX, (*common, plan, *decision_making(ctx, course))),
         *block_lines(
             ctx,
             course,
