@@ -149,6 +149,23 @@ def bluez(
     _run(work, "bluez")
 
 
+@app.command()
+def faults() -> None:
+    """What can be broken, the requests for a device's control line, and what a good gateway shows then."""
+    from simulators.faults import FAULTS, FAULTY_ACTS
+
+    for name, switch in FAULTS.items():
+        request = {"do": "fault", "name": name} | ({"number": "N"} if switch.takes_number else {})
+        _print_fault(name, switch.summary, switch.expected, [request])
+    for name, act in FAULTY_ACTS.items():
+        _print_fault(name, act.summary, act.expected, list(act.requests))
+
+
+def _print_fault(name: str, summary: str, expected: str, requests: list[dict[str, Any]]) -> None:
+    line = {"fault": name, "summary": summary, "expected": expected, "requests": requests}
+    sys.stdout.write(json.dumps(line) + "\n")
+
+
 @scenario_app.command()
 def validate(
     file: Annotated[Path, typer.Argument(help="a scenario file, or the name of one that comes with us")],

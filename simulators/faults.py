@@ -6,7 +6,7 @@ Input: a name and a number from a tester or a scenario. Output: `FaultSwitches` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +63,64 @@ FAULTS: Final[dict[str, Fault]] = {
         summary="the device takes no larger packets than n octets (23 is the Bluetooth minimum)",
         expected="all readings arrive; long ones are cut, never misread",
         takes_number=True,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultyAct:
+    """A fault that is an act at the control line, not a switch: the requests that bring it about."""
+
+    summary: str
+    expected: str
+    requests: tuple[dict[str, Any], ...]
+
+
+FAULTY_ACTS: Final[dict[str, FaultyAct]] = {
+    "failed-measurement": FaultyAct(
+        summary="the cuff gives up: all pressures are NaN",
+        expected="a visible failed measurement; never zero, never a reading day",
+        requests=({"do": "measure", "failed": True},),
+    ),
+    "wrong-user": FaultyAct(
+        summary="somebody measures under a user slot that nobody is assigned to",
+        expected="the reading is held for a decision, not given to the patient",
+        requests=({"do": "measure", "user": 3},),
+    ),
+    "body-movement": FaultyAct(
+        summary="the patient moves during the measurement",
+        expected="the reading carries the mark",
+        requests=({"do": "measure", "flags": ["body-movement"]},),
+    ),
+    "control-solution": FaultyAct(
+        summary="the meter is checked with control solution",
+        expected="never a patient value",
+        requests=({"do": "measure", "control_solution": True},),
+    ),
+    "above-range": FaultyAct(
+        summary="the meter shows HI",
+        expected="an event above range, as urgent as a number",
+        requests=({"do": "measure", "values": {"glucose": 700}},),
+    ),
+    "clock-jump": FaultyAct(
+        summary="the device's clock is suddenly 26 hours ahead",
+        expected="true times of readings stay right, the clock error is shown",
+        requests=({"do": "jump-clock", "seconds": 93600},),
+    ),
+    "batteries-changed": FaultyAct(
+        summary="new batteries: the clock starts at 1 January 2000",
+        expected="readings get the time of receipt or a corrected one, the clock is set where the policy allows",
+        requests=({"do": "change-batteries"},),
+    ),
+    "bond-lost": FaultyAct(
+        summary="the device forgot its bond",
+        expected="the bond state says so and pairing anew mends it",
+        requests=({"do": "lose-bond"},),
+    ),
+    "reboot": FaultyAct(
+        summary="batteries out and in, also in a transfer",
+        expected="the session ends; nothing is lost or doubled",
+        requests=({"do": "power-off"}, {"do": "power-on"}),
     ),
 }
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from decimal import Decimal
 from pathlib import Path
 
+import psutil
 import pytest
 from bleak.exc import BleakError
 from bumble.keys import JsonKeyStore
 
 from simulators.bleak_backend import VirtualRadio
 from simulators.clock import SystemClock
-from simulators.control import control_request
+from simulators.control import DeviceControl, control_request
 from simulators.devices.glucose_meter import GlucoseMeter, GlucoseReading
+from simulators.faults import FAULTY_ACTS
 from simulators.link import Hub
 from simulators.memory import DeviceMemory
 from tests.integration.virtual_radio_help import (
@@ -28,6 +31,7 @@ from tests.integration.virtual_radio_help import (
     eventually,
     find,
     laboratory,
+    open_home,
     read_ledger,
     settings,
     systolic_of,
@@ -154,6 +158,62 @@ async def test_control_line_answers_every_request(tmp_path: Path) -> None:
         assert status["battery_percent"] == 15
         assert status["shown_time"].startswith("2000-01-01")
         assert status["records"] == 0
+
+
+async def test_a_hub_outlives_nonsense_and_serves_the_next_radio() -> None:
+    hub = Hub()
+    address = await hub.listen("tcp://127.0.0.1:0")
+    host, _, port = address.removeprefix("tcp://").partition(":")
+    for nonsense in (b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)), b"\x01\x03\x0c\x05", b"\x01\x51\xfc\x00"):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(nonsense)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    meter = GlucoseMeter(settings(METER_ADDRESS), air=address, clock=SystemClock())
+    radio = await VirtualRadio.open(address, GATEWAY_ADDRESS)
+    try:
+        await meter.power_on()
+        await meter.open_window()
+        assert (await find(radio, "SIM METER")).address == METER_ADDRESS
+    finally:
+        await meter.power_off()
+        await radio.close()
+        await hub.close()
+
+
+async def test_every_faulty_act_can_be_performed() -> None:
+    async with open_home() as home:
+        cuff, meter = DeviceControl(await home.cuff()), DeviceControl(await home.meter())
+        for name, act in FAULTY_ACTS.items():
+            for request in act.requests:
+                control = meter if name in {"control-solution", "above-range"} else cuff
+                await control.perform(request)
+
+    payloads = [entry.payload for entry in home.ledger.entries]
+    assert payloads[0].startswith("12ff07ff07ff07")  # NaN in all three pressures
+    assert len(payloads) == 5
+
+
+async def test_an_orphan_ends(tmp_path: Path) -> None:
+    """A laboratory whose starter was killed does not stay behind."""
+    parent = (
+        "import os, subprocess, sys\n"
+        "hub = subprocess.Popen([sys.executable, '-m', 'simulators', 'hub'], stdout=subprocess.PIPE)\n"
+        "hub.stdout.readline()\n"
+        "print(hub.pid, flush=True)\n"
+        "os._exit(1)\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", parent, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        pid = int(await process.stdout.readline())
+    await process.wait()
+
+    def is_gone() -> bool:
+        return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+    await eventually(is_gone, "the orphaned hub ends")
 
 
 async def test_ten_radios_on_one_hub_hear_each_other() -> None:

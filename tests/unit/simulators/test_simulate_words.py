@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from simulators.cli import app
+from simulators.faults import FAULTS, FAULTY_ACTS
 
 CUFF_ADDRESS = "C1:00:00:00:00:01"
 
@@ -44,6 +45,13 @@ def test_scenario_commands_speak_json() -> None:
     assert (summary["homes"], summary["devices"], summary["days"]) == (3, 4, 7)
     assert len(acts) == summary["acts"]
     assert [act["at"] for act in acts] == sorted(act["at"] for act in acts)
+
+
+def test_every_fault_is_listed_with_its_outcome() -> None:
+    lines = [json.loads(line) for line in CliRunner().invoke(app, ["faults"]).stdout.splitlines()]
+
+    assert {line["fault"] for line in lines} == {*FAULTS, *FAULTY_ACTS}
+    assert all(line["summary"] and line["expected"] and line["requests"] for line in lines)
 
 
 @pytest.mark.parametrize("command", [[], ["hub"], ["device"], ["bluez"], ["scenario", "expand"]])
