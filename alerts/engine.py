@@ -18,7 +18,7 @@ from alerts.lifecycle import Turn
 from alerts.model import Action, Event, GatewayChange, Judgement, Output, ProfileChange, Reading, Severity, Verdict
 from alerts.profile import PatientRules
 from alerts.quality import Gated, gate, remember
-from alerts.state import PatientState
+from alerts.state import Kept, PatientState
 from alerts.steps import NOTIFIED
 
 GATEWAY: Final = "tech.gateway"
@@ -143,7 +143,7 @@ def _on_reading(
     return _finish(heard, turn)
 
 
-def _judge(turn: Turn, gated: Gated, rules: PatientRules, known: tuple) -> None:  # type: ignore[type-arg]
+def _judge(turn: Turn, gated: Gated, rules: PatientRules, known: tuple[Kept, ...]) -> None:
     kind = gated.reading.kind
     by_family: dict[str, list[Firing]] = {}
     for firing in firings(gated, known, rules):

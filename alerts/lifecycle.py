@@ -262,7 +262,7 @@ class Turn(Steps):
         if late.state is State.SNOOZED:
             self.to_open(late, "recheck_overdue")
             return
-        late = replace(late, escalate_at=self.first_step(late) if late.state is State.OPEN else None)
+        late = replace(late, escalate_at=self.next_step(late))
         self.put(late, "recheck_overdue")
         self.notify(late)
 

@@ -132,6 +132,7 @@ class Alert(Value, frozen=True, kw_only=True):
     asked: str | None = None  # the rule that asked for the retake, and why it did
     asked_reason: str = ""
     confirm_until: datetime | None = None
+    unclaimed_since: datetime | None = None
     escalate_at: datetime | None = None
     idle_at: datetime | None = None
     recheck_at: datetime | None = None

@@ -87,6 +87,8 @@ def _value(component: Mapping[str, Any] | None, kind: str) -> Decimal | None:
         value = Decimal(str(raw))
     except InvalidOperation:
         return None
+    if not value.is_finite():
+        return None
     if kind == "weight":
         # Rounded to the hundredth of a pound: a scale's step is coarser, and 3 lb sent as kilograms is 3 lb again.
         return (value / _KILOGRAMS_PER_POUND).quantize(Decimal("0.01"))

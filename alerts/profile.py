@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -23,6 +23,15 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 }
 # index of the metric in Reading.values, comparison, limit, its word
 Test = tuple[int, Callable[[Any, Any], bool], Decimal, str]
+
+
+# When a P3 or P4 clock of so many minutes, started at an instant, runs out. P1 and P2 never wait for office hours.
+After = Callable[[datetime, timedelta], datetime]
+
+
+def by_wall_clock(start: datetime, span: timedelta) -> datetime:
+    """A practice that is always open."""
+    return start + span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +58,17 @@ class PatientRules:
     user: int | None
     ketones: bool
     expects: tuple[str, ...]
+    after: After = by_wall_clock
     problem: str = ""  # why the patient's own limits are not in these rules
 
 
-def rules_for(rule_set: RuleSet, overrides: Mapping[str, Any] | None = None) -> PatientRules:
-    """Compile. Raises `ProfileError` for an unknown key, a wrong type, or a patient the set must not be used for."""
+def rules_for(
+    rule_set: RuleSet, overrides: Mapping[str, Any] | None = None, *, after: After = by_wall_clock
+) -> PatientRules:
+    """Compile. `after` knows the practice's hours.
+
+    Raises `ProfileError` for an unknown key, a wrong type, or a patient the set must not be used for.
+    """
     profile = _profile(rule_set, overrides or {})
     compiled = [
         PatientRule(
@@ -76,6 +91,7 @@ def rules_for(rule_set: RuleSet, overrides: Mapping[str, Any] | None = None) -> 
         user=profile.get("user"),
         ketones=bool(profile.get("t1d")) or bool(profile.get("sglt2")),
         expects=tuple(profile.get("expects", ())),
+        after=after,
     )
 
 

@@ -6,7 +6,7 @@ Input: one patient's state. Output: the alerts afterwards and the outputs on the
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -60,7 +60,7 @@ class Steps:
             elif not hide and "inhibited" in alert.tags:
                 shown = replace(alert, tags=tuple(t for t in alert.tags if t != "inhibited"))
                 if shown.state is State.OPEN:
-                    shown = replace(shown, escalate_at=self.first_step(shown))
+                    shown = self.unclaimed(shown)
                 self.put(shown, "released")
                 if shown.state is State.OPEN:
                     self.notify(shown)
@@ -74,7 +74,7 @@ class Steps:
             claimed_at=self.now,
             escalate_at=None,
             snooze_until=None,
-            idle_at=self.now + self.rules.rule_set.claim_idle[alert.severity],
+            idle_at=self._after(alert.severity, self.now, self.rules.rule_set.claim_idle[alert.severity]),
         )
         self.put(held, "claimed", actor=actor, came_from=alert.state)
 
@@ -82,8 +82,8 @@ class Steps:
         """One level up; whoever is there is told."""
         level = min(alert.level + 1, MAX_LEVEL)
         raised = replace(alert, level=level)
-        # Steps count from the moment the alert stood unclaimed: the last step's due time minus its minutes.
-        raised = replace(raised, escalate_at=self._following_step(alert, raised))
+        # At the top there is nobody left: the clock ends, or it would come due for ever.
+        raised = replace(raised, escalate_at=self.next_step(raised) if level > alert.level else None)
         self.put(raised, "escalated", actor=actor, **detail)
         self.notify(raised)
 
@@ -108,7 +108,7 @@ class Steps:
             idle_at=None,
             snooze_until=None,
         )
-        opened = replace(opened, escalate_at=self.first_step(opened))
+        opened = self.unclaimed(opened)
         self.put(opened, kind, came_from=alert.state)
         self.notify(opened)
         return opened
@@ -149,7 +149,7 @@ class Steps:
                 severe_at=None,
             )
             kind = "reopened"
-        alert = replace(alert, escalate_at=self.first_step(alert))
+        alert = self.unclaimed(alert)
         self.live[family] = alert
         self.say(alert, kind, None if before is None else State.CLOSED)
         self.notify(alert)
@@ -186,7 +186,7 @@ class Steps:
         """Worse than known: told again, clocks start anew, a snooze ends. Whoever has claimed it keeps it."""
         if alert.state is not State.CLAIMED:
             return self.to_open(alert, "worsened", severity=severity, rule=rule, reason=reason)
-        idle = self.now + self.rules.rule_set.claim_idle[severity]
+        idle = self._after(severity, self.now, self.rules.rule_set.claim_idle[severity])
         worse = replace(alert, severity=severity, rule=rule, reason=reason, idle_at=idle, confirm_until=None)
         self.put(worse, "worsened")
         self.notify(worse)
@@ -209,19 +209,23 @@ class Steps:
         inhibits = self.rules.rule_set.inhibits
         return any(alert.family in inhibits.get(family, ()) for family in self.live)
 
-    def first_step(self, alert: Alert) -> datetime | None:
-        """When the next level is due for an alert that stands unclaimed from now on."""
+    def unclaimed(self, alert: Alert) -> Alert:
+        """The alert stands unclaimed from now on; the minutes to the next level count from here."""
+        alert = replace(alert, unclaimed_since=self.now)
+        return replace(alert, escalate_at=self.next_step(alert))
+
+    def next_step(self, alert: Alert) -> datetime | None:
+        """When the next level is due; None while somebody holds the alert, it is hidden, or nobody is above."""
         steps = self.rules.rule_set.escalate[alert.severity]
+        if alert.state is not State.OPEN or alert.unclaimed_since is None:
+            return None
         if alert.level >= len(steps) or self._hidden(alert):
             return None
-        return self.now + steps[alert.level]
+        return self._after(alert.severity, alert.unclaimed_since, steps[alert.level])
 
-    def _following_step(self, before: Alert, raised: Alert) -> datetime | None:
-        steps = self.rules.rule_set.escalate[raised.severity]
-        if raised.state is not State.OPEN or raised.level >= len(steps) or raised.level == before.level:
-            return None
-        since = (before.escalate_at or self.now) - steps[before.level]
-        return since + steps[raised.level]
+    def _after(self, severity: Severity, start: datetime, span: timedelta) -> datetime:
+        """P1 and P2 run by the wall clock, the others by the practice's hours."""
+        return start + span if severity in NOTIFIED else self.rules.after(start, span)
 
     def notify(self, alert: Alert) -> None:
         if alert.severity in NOTIFIED and not self._hidden(alert):

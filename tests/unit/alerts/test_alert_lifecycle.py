@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from alerts.cases import run_case
+from alerts.cases import EPOCH, run_case
+from alerts.engine import due_at, step
+from alerts.model import Reading
+from alerts.profile import rules_for
 from alerts.rules import load_rule_set
+from alerts.state import new_state
 
 RULES = load_rule_set()
 
@@ -358,3 +364,35 @@ def test_ketones_are_asked_for_only_where_they_matter() -> None:
 
 def test_single_value_of_181_to_250_raises_nothing() -> None:
     assert alerts("0 glucose 181", "60 glucose 250", at=60) == []
+
+
+# --- hours of the practice
+
+
+def test_p3_waits_for_office_hours_and_p1_does_not() -> None:
+    monday = EPOCH + timedelta(days=7)
+
+    def closed_until_monday(start: datetime, span: timedelta) -> datetime:
+        return max(start, monday) + span
+
+    rules = rules_for(RULES, {"expects": []}, after=closed_until_monday)
+    state = new_state(EPOCH)
+    for minute, value in ((0, "260"), (60, "260")):
+        state, _ = step(state, glucose_at(minute, value), rules)
+    assert due_at(state, rules) == monday + timedelta(minutes=480)
+
+    state, _ = step(state, glucose_at(70, "48"), rules)
+    assert due_at(state, rules) == EPOCH + timedelta(minutes=75)
+
+
+def glucose_at(minute: int, value: str) -> Reading:
+    at = EPOCH + timedelta(minutes=minute)
+    return Reading(
+        id=f"r{minute}", kind="glucose", measured_at=at, arrived_at=at, values=(Decimal(value),), day=at.toordinal()
+    )
+
+
+def test_recheck_overdue_does_not_set_the_escalation_clock_back() -> None:
+    result = lines("0 glucose 66", at=120)
+
+    assert result["notified"] == ["0:glucose.low:L0", "20:glucose.low:L1", "120:glucose.low:L2"]
