@@ -39,7 +39,7 @@ def engine(patients: int = 200, days: int = 60) -> dict[str, float]:
     rules = rules_for(load_rule_set(), {"expects": ["bp", "glucose"]})
     streams: list[list[Reading]] = []
     for patient in range(patients):
-        stream = []
+        stream: list[Reading] = []
         for day in range(days):
             for hour in (7, 19):
                 at = START + timedelta(days=day, hours=hour, minutes=rng.randrange(30))

@@ -95,4 +95,4 @@ def store_reading(
 def rows(dsn: str, query: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Rows as the owner of the database sees them."""
     with psycopg.connect(dsn) as conn:
-        return conn.execute(query, parameters).fetchall()  # type: ignore[call-overload,no-any-return]
+        return conn.execute(query, parameters).fetchall()
