@@ -49,9 +49,7 @@ def load(directory: Path = MIGRATIONS) -> tuple[Migration, ...]:
             raise MigrationError(f"{path.name}: expected NNNN_pre_words.sql or NNNN_post_words.sql")
         sql = path.read_text(encoding="utf-8")
         found.append(
-            Migration(
-                number=int(match[1]), name=path.name, sql=sql, needs_timescaledb=sql.startswith("-- timescaledb")
-            )
+            Migration(number=int(match[1]), name=path.name, sql=sql, needs_timescaledb=sql.startswith("-- timescaledb"))
         )
     numbers = [migration.number for migration in found]
     if len(set(numbers)) != len(numbers):
@@ -60,8 +58,14 @@ def load(directory: Path = MIGRATIONS) -> tuple[Migration, ...]:
 
 
 def timescaledb_available(conn: psycopg.Connection[Any]) -> bool:
-    """The one place that knows whether hypertables, columnstore and retention can be had here."""
-    row = conn.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
+    """The one place that knows whether hypertables, columnstore and retention can be had here.
+
+    Installed is not enough: the server must have loaded the library at its start.
+    """
+    row = conn.execute(
+        "SELECT count(*) FROM pg_available_extensions, pg_settings WHERE pg_available_extensions.name = 'timescaledb'"
+        " AND pg_settings.name = 'shared_preload_libraries' AND setting LIKE '%timescaledb%'"
+    ).fetchone()
     return bool(row and row[0])
 
 
@@ -103,6 +107,8 @@ def _check_known(applied: dict[int, tuple[str, str]], migrations: tuple[Migratio
     for number, (name, checksum) in applied.items():
         migration = known.get(number)
         if migration is None:
-            raise MigrationError(f"the database has migration {name}, which this release does not know: install a newer release")
+            raise MigrationError(
+                f"the database has migration {name}, which this release does not know: install a newer release"
+            )
         if migration.checksum != checksum:
             raise MigrationError(f"{migration.name} was changed after it was applied: add a new migration instead")

@@ -32,6 +32,10 @@ def make_template(dsn: str, name: str) -> None:
         conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     migrate(make_conninfo(dsn, dbname=name))
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        # A template in use cannot be copied, and TimescaleDB's scheduler would be in it.
+        conn.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
 
 
 @contextmanager
