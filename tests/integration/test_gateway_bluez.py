@@ -25,9 +25,7 @@ from gateway.registry import Bond, Registry
 from gateway.runtime import Gateway
 from gateway.scan import Sighting
 from simulators.air import Air
-from simulators.bluez.facade import Bluetoothd
-from simulators.bluez.private_bus import PrivateBus
-from simulators.central import Central
+from simulators.bluez.facade import BluezFacade
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
 from simulators.devices.glucose_meter import GlucoseMeter, GlucoseReading
 from simulators.peripheral import DeviceSettings, Peripheral
@@ -38,25 +36,16 @@ from tests.support.virtual_home import CUFF, GATEWAY, METER, PASSKEY, HomeClock,
 
 @dataclass
 class Lab:
-    """A private bus, a bluetoothd that can be stopped and started, an air."""
+    """An air, and on a private bus a bluetoothd that can be stopped and started."""
 
     air: Air
-    bus: PrivateBus
-    state: Path
-    central: Central | None = None
-    bluetooth: Bluetoothd | None = None
+    facade: BluezFacade
 
     async def start_bluetooth(self) -> None:
-        self.central, self.bluetooth = await Bluetoothd.start(
-            self.bus.address, self.air, "F0:00:00:00:00:01", state=self.state, authorise_just_works=True
-        )
+        await self.facade.start_bluetoothd()
 
     async def stop_bluetooth(self) -> None:
-        assert self.bluetooth is not None
-        assert self.central is not None
-        await self.bluetooth.stop()
-        await self.central.close()
-        self.bluetooth = self.central = None
+        await self.facade.stop_bluetoothd()
 
 
 @pytest.fixture
@@ -73,15 +62,12 @@ def server(broker: Broker) -> Iterator[ReceivingServer]:
 
 @pytest.fixture
 async def lab(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
-    folder = tmp_path_factory.mktemp("bus")
-    bus = await PrivateBus.start(folder)
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
-    laboratory = Lab(air=Air(), bus=bus, state=folder / "state")
-    await laboratory.start_bluetooth()
-    yield laboratory
-    if laboratory.bluetooth is not None:
-        await laboratory.stop_bluetooth()
-    await bus.stop()
+    state = tmp_path_factory.mktemp("bluez")
+    air = Air()
+    facade = await BluezFacade.open(air, "F0:00:00:00:00:01", state=state, authorise_just_works=True)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", facade.bus_address)
+    yield Lab(air, facade)
+    await facade.close()
 
 
 @asynccontextmanager
