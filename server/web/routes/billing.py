@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.db import accounts, determinations, enrollments
-from server.db.pool import AsyncConnection
+from server.db.pool import AsyncConnection, async_transaction
 from server.security.identity import CurrentUser, Role
 from server.security.phi import note_list, open_patient
 from server.web import formatting
@@ -65,8 +65,10 @@ async def patient_month(
     request: Request, state: State, conn: Tenant, user: User, now: Now, month: str, patient_id: str
 ) -> Response:
     _check(month)
+    # Read first: the audit row locks the head of the practice's log until this transaction ends.
+    months = await _months(state, user, [patient_id], month, now)
     patient = await open_patient(conn, user, patient_id, purpose=f"billing {month}")
-    found = await _one(state, user, patient_id, month, now)
+    found = months[patient_id]
     names = {person.id: f"{person.name}, {person.credential}" for person in await accounts.care_team(conn)}
     page = month_page(
         patient_name=patient.name,
@@ -90,7 +92,6 @@ async def patient_month(
 async def freeze(
     request: Request,
     state: State,
-    conn: Tenant,
     user: User,
     now: Now,
     month: str,
@@ -103,10 +104,13 @@ async def freeze(
     if user.is_simulated and demo != "yes":
         raise Conflict("A simulated practice cannot bill. Confirm that this is demo data to freeze it as a demo.")
     seen_at = _seen_at(as_of, now)
-    await open_patient(conn, user, patient_id, purpose=f"freeze {month}")
-    found = await _one(state, user, patient_id, month, seen_at)
+    months = await _months(state, user, [patient_id], month, seen_at)
+    # A transaction of its own: the billing role's, which follows, writes to the same audit log.
+    async with async_transaction(state.pool, user.practice_id) as conn:
+        await open_patient(conn, user, patient_id, purpose=f"freeze {month}")
+        last = await determinations.latest_frozen(conn, patient_id, month)
+    found = months[patient_id]
     digest = result_digest(found.adjudication)
-    last = await determinations.latest_frozen(conn, patient_id, month)
     if last is not None and last.result_digest == digest:
         raise Conflict("This month is frozen with the same result already. Nothing changed.")
     await determinations.freeze(
@@ -152,13 +156,6 @@ async def _months(
         as_of=as_of,
         is_simulated=user.is_simulated,
     )
-
-
-async def _one(state: WebState, user: CurrentUser, patient_id: str, month: str, as_of: datetime) -> Month:
-    found = await _months(state, user, [patient_id], month, as_of)
-    if patient_id not in found:
-        raise NotFound("This patient")
-    return found[patient_id]
 
 
 async def _frozen_words(

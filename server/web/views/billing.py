@@ -22,6 +22,8 @@ _SHORT: Final = frozenset({"TIME_BELOW_THRESHOLD", "DAYS_BELOW_THRESHOLD"})
 # These say that another line of the same work stands instead; nobody has to act on them.
 _SETTLED: Final = frozenset({"EXCLUSIVE_CODE", "ADDON_WITHOUT_BASE", "UNIT_CAP", "ALREADY_ONCE", "CODE_NOT_EFFECTIVE",
                              "CODE_TERMINATED"})  # fmt: skip
+# A held line for which nobody has to do anything: its period is complete but not over.
+_TIME_WILL_TELL: Final = frozenset({"CONDITIONS_NOT_MET"})
 _FAMILIES: Final = {
     "99453": "set-up",
     "99445": "device days",
@@ -155,11 +157,14 @@ def classify(adjudication: Mapping[str, Any], *, month_runs: bool) -> tuple[Colu
     Codes of one family stand for the same work: the one that lacks least speaks for all of them.
     """
     billable = {_family(line["code"]) for line in adjudication["billable"]}
-    blocked = [
-        _named(line["code"], reason.get("question") or reason["text"])
-        for line in adjudication["held"]
-        for reason in line["reasons"]
-    ]
+    blocked: list[str] = []
+    waiting: list[str] = []
+    for line in adjudication["held"]:
+        if all(reason["reason"] in _TIME_WILL_TELL for reason in line["reasons"]):
+            waiting += [_named(line["code"], reason["text"]) for reason in line["reasons"]]
+            billable.add(_family(line["code"]))
+        else:
+            blocked += [_named(line["code"], reason.get("question") or reason["text"]) for reason in line["reasons"]]
     almost: list[str] = []
     nearest: dict[str, _Refusal] = {}
     for line in adjudication["refused"]:
@@ -173,10 +178,10 @@ def classify(adjudication: Mapping[str, Any], *, month_runs: bool) -> tuple[Colu
             almost += [_named(found.code, text) for text in found.short]
     if blocked:
         return "blocked", _unique(blocked)
-    if almost and month_runs:
-        return "almost", _unique(almost)
+    if (almost and month_runs) or (waiting and not adjudication["billable"]):
+        return "almost", _unique([*almost, *waiting])
     if billable:
-        return "ready", ()
+        return "ready", _unique(waiting)
     if month_runs:
         return "almost", ("Nothing is complete yet this month.",)
     return "blocked", _unique(almost) or ("No reading and no time in this month.",)

@@ -114,6 +114,20 @@ class TestColumn:
 
         assert classify(adjudication(held=[held]), month_runs=True) == ("blocked", ("99454: Related?",))
 
+    def test_complete_period_that_is_not_over_waits_and_blocks_nothing(self):
+        held = {
+            "code": "99454",
+            "units": 1,
+            "reasons": [{"reason": "CONDITIONS_NOT_MET", "text": "day 30 has not passed"}],
+        }
+        short = refused("99445", "EXCLUSIVE_CODE")
+
+        alone = classify(adjudication(held=[held], refused=[short]), month_runs=True)
+        beside = classify(adjudication(held=[held], billable=[line("99457")]), month_runs=True)
+
+        assert alone == ("almost", ("99454: day 30 has not passed",))
+        assert beside == ("ready", ("99454: day 30 has not passed",))
+
     def test_nothing_at_all(self):
         assert classify(adjudication(), month_runs=True) == ("almost", ("Nothing is complete yet this month.",))
         assert classify(adjudication(), month_runs=False) == ("blocked", ("No reading and no time in this month.",))

@@ -13,7 +13,7 @@ from server.db.observations import Flow, HeldReading, Trace
 from server.db.operations import AuditProblem, AuditRow, Backlog, DeadLetter
 from server.web.views.admin import audit_page
 from server.web.views.operator import clock_words, gateway_card, operator_page, seconds_words
-from server.web.views.tester import act_of, receipt_seen, devices_view, trace_page
+from server.web.views.tester import act_of, devices_view, receipt_seen, trace_page
 
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
 EASTERN = ZoneInfo("America/New_York")
