@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import structlog
 import typer
 import yaml
 
@@ -85,6 +87,7 @@ def run() -> None:
     """
     from alerts.worker import Worker
 
+    _log_to_stderr()
     worker = Worker(_database_url(), _rule_set(DEFAULT_POLICY))
 
     async def serve() -> None:
@@ -110,6 +113,18 @@ def list_alerts(
                 print(json.dumps(row))
 
     asyncio.run(read())
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _database_url() -> str:

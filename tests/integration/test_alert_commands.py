@@ -63,17 +63,24 @@ async def test_list_prints_live_alerts_as_json(database: str, tmp_path: Path) ->
     assert (await run_command("list", "--practice", "pr-none", DATABASE_URL=database))[1] == ""
 
 
-async def test_worker_process_says_ready_and_ends_cleanly_when_told(database: str) -> None:
+async def test_worker_process_says_ready_logs_aside_and_ends_cleanly_when_told(database: str) -> None:
+    provision(database)
+    with psycopg.connect(database) as conn:
+        now = conn.execute("SELECT clock_timestamp()").fetchone()
+    assert now is not None
+    store_reading(database, glucose("48"), kind="glucose", measured_at=now[0])
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "alerts", "run", env={**os.environ, "DATABASE_URL": database},
-        stdout=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    assert process.stdout is not None
-    ready = await asyncio.wait_for(process.stdout.readline(), 30)
+    assert process.stderr is not None
+    log = await asyncio.wait_for(process.stderr.readline(), 30)
     process.send_signal(signal.SIGTERM)
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
 
-    assert json.loads(ready) == {"ready": True}
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert [json.loads(line) for line in out.splitlines()] == [{"ready": True}]
+    assert json.loads(log).items() >= {"event": "notification", "severity": "P1", "family": "glucose.low"}.items()
+    assert process.returncode == 0
 
 
 class Broken:
