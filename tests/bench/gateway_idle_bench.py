@@ -20,10 +20,10 @@ import psutil
 
 from gateway import contract
 from gateway.registry import Registry
+from simulators.air import Air
 from simulators.bluez.facade import BluezFacade
 from simulators.clock import SystemClock
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
-from simulators.link import Air
 from simulators.peripheral import DeviceSettings
 from tests.support.broker import mosquitto
 from tests.support.receiving_server import receiving_server, until

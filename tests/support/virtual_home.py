@@ -17,8 +17,8 @@ from gateway import contract
 from gateway.config import load_settings
 from gateway.radio import BleakRadio
 from gateway.runtime import Gateway
+from simulators.air import Air
 from simulators.bleak_backend import BumbleClient, BumbleScanner, VirtualRadio
-from simulators.link import Air
 from tests.support.broker import Broker
 
 GATEWAY = "gw-0123456789"
