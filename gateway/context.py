@@ -80,6 +80,8 @@ class SessionContext:
 
     async def all_committed(self) -> None:
         """Return when everything heard is on the disk. Raises `JournalError` when it is not."""
+        for _, future in list(self._commits.values()):
+            await asyncio.wrap_future(future)
         if self._last is not None:
             await asyncio.wrap_future(self._last)
 

@@ -13,13 +13,16 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from device_drivers.driver import Driver, ReadingDraft, SessionReadings
+from device_drivers.driver import Driver, Held, ReadingDraft, SessionReadings
 from device_drivers.measurement import Component, Measurement
 from gateway import contract
 from gateway.clock import EffectiveTime, resolve_effective_time
 from gateway.outbox import NewEntry, PacketState, StoredSession
 
-_DIGITS_OF_REASON: Final = 200
+_LONGEST_REASON: Final = 200
+_SERVER_JUDGES: Final = frozenset({Held.CONTROL_SOLUTION, Held.IMPLAUSIBLE})
+"""Sent although they are nobody's reading: the server sees it from the payload alone (it marks the one and keeps the
+other as a dead letter), and there somebody looks. What only the driver can know is held here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +52,13 @@ def derive(session: StoredSession, driver: Driver) -> Derived:
     entries = tuple(
         _entry(session, draft, newest=draft.received_at == newest and draft is readings.readings[-1])
         for draft in readings.readings
-        if draft.held is None
+        if _is_sent(draft)
     )
     return Derived(entries=entries, packets=_packet_states(session, readings))
+
+
+def _is_sent(draft: ReadingDraft) -> bool:
+    return draft.held is None or draft.held in _SERVER_JUDGES
 
 
 def _entry(session: StoredSession, draft: ReadingDraft, *, newest: bool) -> NewEntry:
@@ -152,12 +159,12 @@ def _packet_states(session: StoredSession, readings: SessionReadings) -> tuple[P
         states[index] = ("transport", None)
     for draft in readings.readings:
         for index in draft.packets:
-            if draft.held is None:
+            if draft.held is None or draft.held in _SERVER_JUDGES:
                 states[index] = ("read", None)
             else:
                 states.setdefault(index, ("held", draft.held.value))
     for entry in readings.quarantine:
-        states[entry.packet] = ("quarantined", entry.error.message[:_DIGITS_OF_REASON])
+        states[entry.packet] = ("quarantined", entry.error.message[:_LONGEST_REASON])
     return tuple(
         PacketState(packet_id=packet_id, state=state, reason=reason)
         for packet_id, (state, reason) in (

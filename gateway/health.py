@@ -66,10 +66,10 @@ def warning_of(device: KnownDevice, policy: SessionPolicy, result: SessionResult
         return "packet-not-understood"
     if result.notes is not None and result.notes.warnings:
         return result.notes.warnings[-1]
-    if "implausible" in result.held:
-        return "implausible-reading-held"
+    if result.held:
+        return "reading-held"
     was_bonded = device.bond == Bond.BONDED.value
-    if policy.urgency is Urgency.CUFF and was_bonded and result.readings == 0 and not result.held:
+    if policy.urgency is Urgency.CUFF and was_bonded and result.readings == 0:
         return READING_MAY_BE_LOST
     return None
 

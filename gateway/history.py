@@ -5,6 +5,7 @@ Input: states of packets to look for. Output: how many readings are new; those a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -27,7 +28,7 @@ async def read_again(outbox: Outbox, states: Sequence[str], *, drivers: Sequence
             log.warning("driver_missing", driver=session.driver, session=session_id)
             continue
         await outbox.end_session(session_id, "interrupted")
-        derived = derive(session, driver)
+        derived = await asyncio.to_thread(derive, session, driver)
         new += len(await outbox.file_readings(session_id, derived.entries, derived.packets))
     if new:
         log.info("history_read_again", new=new)

@@ -70,7 +70,7 @@ def payload_of(message: Sequence[OutboxEntry]) -> bytes:
 
 
 class Publisher:
-    """Sends what the journal holds. `warning` says why readings are not getting through although the broker is up."""
+    """Sends what the journal holds."""
 
     def __init__(
         self,
@@ -98,9 +98,15 @@ class Publisher:
         )
         self._flights: dict[str, Flight] = {}
         self._cursor = 0
+        self._connection_number = 0
         self._wake = asyncio.Event()
         self._receipts: asyncio.Queue[bytes] = asyncio.Queue(_MAX_DOWN_MESSAGES)
-        self.warning: str | None = None
+        self._unheard: str | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """Why readings do not get through although there is a broker, or None."""
+        return self._unheard or ("connection-keeps-breaking" if self._broker.keeps_breaking else None)
 
     @property
     def is_connected(self) -> bool:
@@ -138,6 +144,7 @@ class Publisher:
         """Whatever has no receipt goes out again, in order, from the oldest."""
         self._flights.clear()
         self._cursor = 0
+        self._connection_number += 1
         self._wake.set()
         self._on_change()
 
@@ -152,9 +159,9 @@ class Publisher:
                 self._receipts.put_nowait(payload)
 
     def unheard(self, reason: str) -> None:
-        if self.warning != reason:
+        if self._unheard != reason:
             log.warning("readings_not_taken", reason=reason)
-            self.warning = reason
+            self._unheard = reason
             self._on_change()
 
     # --- sending ----------------------------------------------------------------------------------------------------
@@ -178,7 +185,10 @@ class Publisher:
         now = asyncio.get_running_loop().time()
         overdue = [flight.entry for flight in self._flights.values() if flight.due_at <= now]
         room = MAX_UNRECEIPTED - len(self._flights)
+        connection = self._connection_number
         fresh = await self._fresh(room) if room > 0 else []
+        if connection != self._connection_number:
+            return True  # everything starts again from the oldest; what was just looked up would skip it
         sent: list[int] = []
         for message in [*pack(overdue), *pack(fresh)]:
             if not self._publish(message):
@@ -237,7 +247,7 @@ class Publisher:
     def _forget(self, message_ids: Sequence[str]) -> None:
         for message_id in message_ids:
             self._flights.pop(message_id, None)
-        self.warning = None
+        self._unheard = None
         self._hurry()
         self._wake.set()
         self._on_change()

@@ -26,6 +26,11 @@ log = structlog.get_logger(__name__)
 _FIRST_RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 300.0
 _TAKEN_OVER_RETRY_SECONDS: Final = 30.0  # two boxes with one identity: do not steal the session back and forth
+_SHORT_LIFE_SECONDS: Final = 60.0
+_SHORT_LIVES: Final = 4
+"""So many connections that broke so soon mean more than bad luck: a second box with this identity, most likely.
+Mosquitto 2.0 closes the old connection without the reason MQTT 5 has for it."""
+_LONGEST_RETRY_AFTER_SHORT_LIFE_SECONDS: Final = 15.0
 _CONNACK_SECONDS: Final = 20.0
 _SESSION_EXPIRY_SECONDS: Final = 24 * 3600  # the broker keeps receipts for us that long
 _RECEIVE_MAXIMUM: Final = 100  # down-messages in flight to us: back-pressure while the disk is slow
@@ -73,8 +78,15 @@ class BrokerConnection:
         self._status_flushed = asyncio.Event()
         self._flush_mid: int | None = None
         self._refusal: ReasonCode | None = None
+        self._up_since = 0.0
+        self._short_lives = 0
         self.is_up = False
         self.trouble: str | None = "broker-not-reached-yet"
+
+    @property
+    def keeps_breaking(self) -> bool:
+        """Whether connections are made and lost again and again."""
+        return self._short_lives >= _SHORT_LIVES
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
@@ -82,16 +94,23 @@ class BrokerConnection:
         attempt = 0
         while True:
             was_up = await self._once()
-            attempt = 0 if was_up else attempt + 1
+            self._short_lives = self._short_lives_after(was_up=was_up)
+            attempt = self._short_lives if was_up else attempt + 1
             pause = backoff_seconds(
                 attempt,
                 first=_FIRST_RETRY_SECONDS,
-                longest=_LONGEST_RETRY_SECONDS,
+                longest=_LONGEST_RETRY_AFTER_SHORT_LIFE_SECONDS if was_up else _LONGEST_RETRY_SECONDS,
                 jitter=random.random(),  # noqa: S311
             )
             if self.trouble == "identity-used-twice":
                 pause = max(pause, _TAKEN_OVER_RETRY_SECONDS)
             await asyncio.sleep(min(pause, _LONGEST_RETRY_SECONDS))
+
+    def _short_lives_after(self, *, was_up: bool) -> int:
+        if not was_up:
+            return self._short_lives
+        life = asyncio.get_running_loop().time() - self._up_since
+        return self._short_lives + 1 if life < _SHORT_LIFE_SECONDS else 0
 
     async def _once(self) -> bool:
         """One connection from start to end. True when it had been up."""
@@ -226,6 +245,7 @@ class BrokerConnection:
                 log.info("broker_connected", after=self.trouble)
             self.trouble = None
             self._client = client
+            self._up_since = asyncio.get_running_loop().time()
             self.is_up = True
             self._events.connected()
         self._answered.set()

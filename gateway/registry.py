@@ -89,10 +89,7 @@ class Registry:
         known = self.device_at(address)
         if known is not None or not name:
             return known
-        return next(
-            (d for d in self._content.devices if _address_of(d) is None and d.config.name == name),
-            None,
-        )
+        return next((d for d in self._content.devices if _goes_by_name(d) and d.config.name == name), None)
 
     def apply(self, config: contract.Config) -> bool:
         """Take over the server's configuration. Older versions are ignored. True when something changed.
@@ -167,6 +164,15 @@ class Registry:
             log.error("registry_not_saved", error=type(error).__name__)
         self._on_change()
         return True
+
+
+def _goes_by_name(device: KnownDevice) -> bool:
+    """No address is known, or one that looks like a resolvable private address and changes every quarter of an hour
+    (Bluetooth Core, Vol 6 Part B 1.3.2.2: the two highest bits are 01)."""
+    address = _address_of(device)
+    if address is None:
+        return True
+    return device.config.address is None and address[0] in "4567"
 
 
 def _address_of(device: KnownDevice) -> str | None:

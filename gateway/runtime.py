@@ -203,6 +203,9 @@ class Gateway:
         return next((driver for driver in self._drivers if kind in driver.info.kinds), None)
 
     def _next_window(self) -> schedule.Window | None:
+        """Nobody while our own clock is wrong: readings are safe in the devices, and wrong times are for ever."""
+        if not is_trusted(self.clock.now()):
+            return None
         return schedule.choose(self._windows.values(), self.clock.monotonic())
 
     async def _sessions_forever(self) -> None:

@@ -146,10 +146,12 @@ class SessionRunner:
         if failure is None and SessionWarning.TRANSFER_INCOMPLETE in context.notes.warnings:
             remedy, problem = Remedy.RETRY_NOW, SessionWarning.TRANSFER_INCOMPLETE.value
         try:
-            with contextlib.suppress(JournalError):
-                await context.all_committed()
+            await context.all_committed()
+        except JournalError as error:
+            remedy, problem = remedy or Remedy.NEXT_ADVERTISEMENT, error.trouble
+        try:
             await self._outbox.end_session(session_id, outcome)
-            derived = derive(await self._outbox.load_session(session_id), driver)
+            derived = await asyncio.to_thread(derive, await self._outbox.load_session(session_id), driver)
             new = len(await self._outbox.file_readings(session_id, derived.entries, derived.packets))
             readings, held, quarantined = len(derived.entries), derived.held, derived.quarantined
         except JournalError as error:

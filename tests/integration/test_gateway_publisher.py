@@ -179,6 +179,16 @@ async def test_nobody_listening_is_told(tmp_path: Path) -> None:
             assert (await box.outbox.counts()).depth == 1
 
 
+async def test_second_box_with_the_same_identity_is_told(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        async with running(settings_for(broker, tmp_path / "gw")) as box:
+            await until(lambda: box.publisher.is_connected)
+            async with running(settings_for(broker, tmp_path / "clone")) as clone:
+                await until(
+                    lambda: "connection-keeps-breaking" in {box.publisher.warning, clone.publisher.warning}, seconds=60
+                )
+
+
 async def test_last_will_says_offline_when_the_box_dies(tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker, receiving_server(broker) as server:
         async with running(settings_for(broker, tmp_path / "gw")) as box:

@@ -296,6 +296,23 @@ async def test_bond_that_the_device_lost_is_renewed(
         assert values(server, "systolic") == [128, 131]
 
 
+async def test_box_that_does_not_know_the_time_leaves_the_readings_in_the_cuff(
+    tmp_path: Path, broker: Broker, server: ReceivingServer
+) -> None:
+    clock = HomeClock(datetime.fromisoformat("2023-12-31T23:00:00Z"))
+    air = Air()
+    device = cuff(air, clock)
+    async with home_gateway(air, broker, tmp_path / "gw", clock) as gateway, powered(device):
+        await device.measure(pressure(128))
+        await until(lambda: any("gateway-clock-not-set" in status.warnings for status in server.statuses))
+        await until(lambda: "bp-1" in gateway._windows)
+        assert device.sessions == 0
+
+        clock.skip(timedelta(days=800))
+        await device.open_window()
+        await until(lambda: len(server.committed) == 1)
+
+
 async def test_full_journal_leaves_the_readings_in_the_cuff(
     tmp_path: Path, broker: Broker, server: ReceivingServer, clock: HomeClock
 ) -> None:

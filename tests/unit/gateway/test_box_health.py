@@ -38,8 +38,7 @@ def result(**changes: object) -> SessionResult:
         (Bond.BONDED, CUFF, result(readings=1), None),
         (Bond.UNPAIRED, CUFF, result(), None),  # the contact that made the bond
         (Bond.BONDED, METER, result(), None),  # a meter with nothing new
-        (Bond.BONDED, CUFF, result(held=("implausible",)), "implausible-reading-held"),
-        (Bond.BONDED, METER, result(held=("control-solution",)), None),
+        (Bond.BONDED, CUFF, result(held=("not-from-wearer",)), "reading-held"),
         (Bond.BONDED, CUFF, result(quarantined=1), "packet-not-understood"),
         (Bond.BONDED, CUFF, result(remedy=Remedy.RETRY_NOW, problem="link-lost"), "link-lost"),
         (Bond.BONDED, METER, result(readings=3, notes=Notes(warnings=["memory-reset"])), "memory-reset"),

@@ -99,11 +99,23 @@ def test_meter_time_is_base_time_plus_offset() -> None:
     assert [(c.metric, c.value, c.unit) for c in reading.components] == [("glucose", Decimal(105), "mg/dL")]
 
 
-def test_control_solution_is_nobodys_reading_and_is_kept() -> None:
+def test_control_solution_is_sent_with_its_mark_for_the_server_to_judge() -> None:
     derived = derive(session("std.glucose", ("2A18", CONTROL)), driver("std.glucose"))
 
+    (reading,) = readings(derived)
+    assert reading.context["sample_type"] == "control-solution"
+    assert (states(derived), derived.held) == (["read"], ())
+
+
+def test_demonstration_of_an_oximeter_is_nobodys_reading_and_stays_here() -> None:
+    # 2A5E: flags 0x02 (measurement status), SpO2 98 %, pulse 60/min, status bit 10 "demonstration data"
+    demonstration = bytes.fromhex("0262003c000004")
+
+    derived = derive(session("std.pulse_oximeter", ("2A5E", demonstration)), driver("std.pulse_oximeter"))
+
     assert derived.entries == ()
-    assert (states(derived), derived.held) == (["held"], ("control-solution",))
+    assert states(derived) == ["held"]
+    assert len(derived.held) == 1
 
 
 def test_packet_that_cannot_be_read_goes_to_quarantine_and_its_neighbours_do_not() -> None:

@@ -44,6 +44,24 @@ def test_address_is_compared_without_case_and_name_only_while_no_address_is_know
     assert found(registry, "BB:00:00:00:00:09", "meter+1") is None
 
 
+@pytest.mark.parametrize(
+    ("learnt", "by_name"),
+    [
+        ("3F:00:00:00:00:01", False),
+        ("40:00:00:00:00:01", True),
+        ("7F:00:00:00:00:01", True),
+        ("80:00:00:00:00:01", False),
+    ],
+)
+def test_device_whose_private_address_changed_is_still_known_by_its_name(
+    registry: Registry, learnt: str, by_name: bool
+) -> None:
+    registry.apply(config(1, METER))
+    registry.learn("gl-1", address=learnt)
+
+    assert (found(registry, "55:00:00:00:00:02", "meter+1") == "gl-1") is by_name
+
+
 def test_what_was_learnt_survives_restart_and_new_configuration(tmp_path: Path, registry: Registry) -> None:
     registry.apply(config(1, CUFF, METER))
     registry.learn("bp-1", bond=Bond.BONDED, model="UA-651BLE", firmware="1.0.2")
