@@ -114,7 +114,7 @@ def transitions(said: list[Output]) -> list[Transition]:
     return [output for output in said if isinstance(output, Transition)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_replaying_gives_the_same_and_a_restart_in_between_changes_nothing(events: list[Event]) -> None:
     plain = run(events)
@@ -128,7 +128,7 @@ def test_replaying_gives_the_same_and_a_restart_in_between_changes_nothing(event
     assert (state, [*said, *out]) == plain
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories(), st.lists(st.integers(0, 3000), max_size=10))
 def test_looking_at_the_clock_in_between_changes_nothing_that_is_said(events: list[Event], looks: list[int]) -> None:
     """A worker that polls often and one that sleeps until an event comes say the same, at the same due times."""
@@ -148,7 +148,7 @@ def test_looking_at_the_clock_in_between_changes_nothing_that_is_said(events: li
     assert [*said, *out] == plain[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_every_step_is_legal_and_the_log_projects_to_the_state(events: list[Event]) -> None:
     state, said = run(events)
@@ -178,7 +178,7 @@ def test_every_step_is_legal_and_the_log_projects_to_the_state(events: list[Even
         )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_somebody_is_told_of_every_critical_alert(events: list[Event]) -> None:
     _, said = run(events)
@@ -189,7 +189,7 @@ def test_somebody_is_told_of_every_critical_alert(events: list[Event]) -> None:
             assert (step_.alert.number, Severity.P1) in told
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_a_pending_alert_is_never_silent(events: list[Event]) -> None:
     state, said = run(events)
@@ -200,7 +200,7 @@ def test_a_pending_alert_is_never_silent(events: list[Event]) -> None:
             assert step_.alert.confirm_until is not None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_every_reading_is_judged_once_and_held_ones_are_evidence_of_nothing_clinical(events: list[Event]) -> None:
     _, said = run(events)
@@ -213,7 +213,7 @@ def test_every_reading_is_judged_once_and_held_ones_are_evidence_of_nothing_clin
             assert held.isdisjoint(step_.alert.evidence)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_duplicates_change_nothing(events: list[Event]) -> None:
     doubled: list[Event] = []
@@ -231,7 +231,7 @@ def test_duplicates_change_nothing(events: list[Event]) -> None:
     assert without_duplicates(twice) == without_duplicates(plain)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_older_readings_touch_no_alert(events: list[Event]) -> None:
     state = new_state(START)
@@ -248,7 +248,7 @@ def test_older_readings_touch_no_alert(events: list[Event]) -> None:
             state, _ = step(state, event, RULES)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_suspect_and_late_readings_confirm_nothing_and_page_nobody(events: list[Event]) -> None:
     state = new_state(START)
@@ -266,7 +266,7 @@ def test_suspect_and_late_readings_confirm_nothing_and_page_nobody(events: list[
                 assert not [o for o in out if isinstance(o, NotificationDue)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories())
 def test_clocks_end(events: list[Event]) -> None:
     """A quiet patient is looked at ever more seldom: nothing stays due for ever."""
