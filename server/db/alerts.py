@@ -10,7 +10,8 @@ from server.db.observations import Observation
 from server.db.pool import AsyncConnection
 from server.db.rows import many, one, value
 
-WORKLIST_LIMIT = 500
+# Past this nobody reads a list; the page says that it is cut, most urgent first.
+WORKLIST_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

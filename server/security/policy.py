@@ -28,23 +28,27 @@ PUBLIC: Final[frozenset[Role] | None] = None
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One line of the table. `roles is None` means: no log-in needed. `background` requests (timers, live updates) do
-    not keep a session alive, else a browser left open would never log off."""
+    not keep a session alive, else a browser left open would never log off. `sessionless` routes do not even look for a
+    session: they answer without a database."""
 
     method: str
     path: str
     roles: frozenset[Role] | None
     background: bool = False
+    sessionless: bool = False
 
 
-def _rule(method: str, path: str, roles: frozenset[Role] | None, *, background: bool = False) -> Rule:
-    return Rule(method=method, path=path, roles=roles, background=background)
+def _rule(
+    method: str, path: str, roles: frozenset[Role] | None, *, background: bool = False, sessionless: bool = False
+) -> Rule:
+    return Rule(method=method, path=path, roles=roles, background=background, sessionless=sessionless)
 
 
 RULES: Final[tuple[Rule, ...]] = (
     # Anybody
-    _rule("GET", "/health/live", PUBLIC),
-    _rule("GET", "/health/ready", PUBLIC),
-    _rule("GET", "/static/{digest}/{name:path}", PUBLIC),
+    _rule("GET", "/health/live", PUBLIC, sessionless=True),
+    _rule("GET", "/health/ready", PUBLIC, sessionless=True),
+    _rule("GET", "/static/{digest}/{name:path}", PUBLIC, sessionless=True),
     _rule("GET", "/login", PUBLIC),
     _rule("POST", "/login", PUBLIC),
     # Anybody who is logged in

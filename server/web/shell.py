@@ -10,7 +10,9 @@ import time
 import traceback
 from typing import Final
 
+import psycopg
 import structlog
+from psycopg_pool import PoolTimeout
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -63,7 +65,9 @@ class Shell:
                 at=[f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames],
             )
             if not answered:
-                await _plain(send_with_headers, 500, f"Something went wrong on our side. Incident {incident}.")
+                away = isinstance(error, PoolTimeout | psycopg.OperationalError)
+                words = "The database does not answer; try again in a minute." if away else "This failed on our side."
+                await _plain(send_with_headers, 503 if away else 500, f"{words} Incident {incident}.")
         finally:
             route = scope.get("route")
             _log.info(

@@ -66,6 +66,7 @@
       ctx.stroke();
       ctx.fillStyle = style("--accent");
       ctx.font = `${11 * devicePixelRatio}px ${style("--font")}`;
+      ctx.textAlign = "left";
       const before = x - bbox.left;
       const after = bbox.left + bbox.width - x;
       const label = fitted(ctx, change.label, Math.max(before, after) - 6);

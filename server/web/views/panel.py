@@ -160,7 +160,7 @@ def panel_view(rows: PanelRows, *, user: CurrentUser, now: datetime) -> PanelVie
         outcomes=tuple(CONTACT_OUTCOMES.items()),
         snooze_reasons=tuple(SNOOZE_REASONS.items()),
         dispositions=tuple(DISPOSITIONS.items()),
-        can_act=alert is not None and alert.state != "closed",
+        can_act=alert is not None and alert.state not in {"pending", "closed"},
         can_snooze=alert is not None and alert.state in {"open", "claimed"} and alert.severity != "P1",
         checklist=None if alert is None else checklist_for(alert.family),
         others=tuple(alert_line(other, user=user, now=now) for other in others),
@@ -214,7 +214,7 @@ def _limits(profile: Mapping[str, Any]) -> str:
 
 
 def _program(enrollment: Enrollment, consents: Sequence[Consent], today: date) -> ProgramLine:
-    label = PROGRAMS.get(enrollment.program, enrollment.program.upper())
+    label = enrollment.program.upper()
     text = f"since {day(enrollment.from_on)} with {enrollment.practitioner_name}"
     if enrollment.to_on is not None and enrollment.to_on < today:
         return ProgramLine(label=label, text=f"ended {day(enrollment.to_on)}", warning="")

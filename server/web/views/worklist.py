@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 from server.care.worklist import LANES, Lane, by_lane
-from server.db.alerts import AlertRow
+from server.db.alerts import WORKLIST_LIMIT, AlertRow
 from server.security.identity import CurrentUser
 from server.web.formatting import iso, local_when, span
 
@@ -30,7 +30,7 @@ STATE_WORDS: Final = {
 _DUE_WORDS: Final = {
     "pending": "repeat due",
     "open": "escalates",
-    "claimed": "back to open",
+    "claimed": "reopens",
     "snoozed": "comes back",
     "recovered": "due",
 }
@@ -97,6 +97,7 @@ class WorklistView:
     selected_id: str | None
     empty: bool
     as_of: str
+    cut: int
 
 
 def worklist_view(
@@ -122,6 +123,7 @@ def worklist_view(
         selected_id=selected_id,
         empty=not shown,
         as_of=local_when(now, user.zone, now),
+        cut=len(alerts) if len(alerts) >= WORKLIST_LIMIT else 0,
     )
 
 
