@@ -86,6 +86,15 @@ class BrokerFiles:
     def log(self) -> Path:
         return self.folder / "mosquitto.log"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the broker of this folder runs now."""
+        try:
+            os.kill(int(self.pid.read_text(encoding="utf-8")), 0)
+        except (OSError, ValueError):
+            return False
+        return True
+
 
 def new_password() -> str:
     """192 random bits."""

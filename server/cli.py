@@ -31,7 +31,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "server": Command("server.commands", "server", "web, ingest, migrate, dead letters"),
     "alerts": Command("alerts.cli", "server", "run the alert worker; evaluate, test and replay rule sets"),
     "billing": Command("server.billing.cli", "server", "facts, adjudicate, explain, rules, coverage"),
-    "simulate": Command("server.demo.simulate", "server,gateway,simulators", "devices, radio, scenarios, test identities"),
+    "simulate": Command(
+        "server.demo.simulate", "server,gateway,simulators", "devices, radio, scenarios, test identities"
+    ),
     "schema": Command("server.schemas", "server", "the published formats as JSON Schema and AsyncAPI"),
 }
 
@@ -60,7 +62,7 @@ def _fail(message: str, where: str) -> int:
     return 2
 
 
-def _load(name: str, command: Command) -> Callable[..., Any]:
+def _load(command: Command) -> Callable[..., Any]:
     """The callable of a sub-command; typer applications become commands with the right program name."""
     target = getattr(importlib.import_module(command.module), command.attribute)
     import typer
@@ -86,12 +88,13 @@ def main(arguments: list[str] | None = None) -> int:
     if command is None:
         return _fail(f"there is no command {name!r}; `vitalwire --help` lists them", "COMMAND")
     try:
-        run = _load(name, command)
+        run = _load(command)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in _OWN_PACKAGES:
             raise
         print(
-            f"vitalwire {name} needs the package {error.name}: pip install 'vitalwire[{command.extra}]'", file=sys.stderr
+            f"vitalwire {name} needs the package {error.name}: pip install 'vitalwire[{command.extra}]'",
+            file=sys.stderr,
         )
         return 1
     result = run(args=rest, prog_name=f"vitalwire {name}")

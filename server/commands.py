@@ -46,6 +46,44 @@ def _mount_ingest() -> None:
 _mount_ingest()
 
 
+@app.command()
+def web(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [VITALWIRE_WEB_HOST].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [VITALWIRE_WEB_PORT].")] = None,
+) -> None:
+    """Serve the pages. TLS with VITALWIRE_WEB_TLS_CERT_FILE and …_KEY_FILE, or behind a proxy (VITALWIRE_WEB_PUBLIC_URL)."""
+    import uvicorn
+
+    from server import logs
+    from server.config import SettingsError, load_settings
+    from server.web.app import create_app
+    from server.web.config import WebSettings
+
+    logs.configure()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        typer.echo(f"web: {error}", err=True)
+        raise typer.Exit(2) from error
+    public_tls = (settings.web_public_url or "").startswith("https://")
+    pages = WebSettings(
+        dsn=settings.resolve_database_url(),
+        tls=public_tls or settings.web_tls_cert_file is not None,
+        sim_control=settings.sim_control,
+    )
+    uvicorn.run(
+        create_app(pages),
+        host=host or settings.web_host,
+        port=settings.web_port if port is None else port,
+        ssl_certfile=settings.web_tls_cert_file,
+        ssl_keyfile=settings.web_tls_key_file,
+        log_config=None,
+        access_log=False,  # addresses of pages name patients
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+
+
 @app.command("broker-files")
 def broker_files(
     folder: Annotated[Path, typer.Option(help="Where mosquitto.conf, its password and its access file go.")],

@@ -6,15 +6,14 @@ The reading is made by a simulated cuff on request; everything after that is the
 
 from __future__ import annotations
 
-import json
-import socket
+import asyncio
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import paho.mqtt.client as mqtt
 import psycopg
@@ -22,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import contract
 from server import clock
+from server.demo.device_control import ask
 from server.demo.layout import Layout
 from server.demo.seed import DemoDevice, DemoHome
 from server.demo.system import OBSERVER_USER, DemoSystem
@@ -49,18 +49,6 @@ class Trail:
     @property
     def missing(self) -> tuple[str, ...]:
         return tuple(name for name in STAMPS if name not in self.stamps)
-
-
-def ask_device(address: str, request: dict[str, object]) -> dict[str, Any]:
-    """One act of a simulated device over its control line (JSON lines on loopback TCP)."""
-    host, _, port = address.removeprefix("tcp://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as line, line.makefile("rw", encoding="utf-8") as file:
-        file.write(json.dumps(request) + "\n")
-        file.flush()
-        answer: dict[str, Any] = json.loads(file.readline())
-    if not answer.get("ok"):
-        raise RuntimeError(f"the simulated device refused: {answer.get('error')}")
-    return answer
 
 
 class Observer:
@@ -120,10 +108,8 @@ def run_check(system: DemoSystem, say: Callable[[str], None]) -> int:
     with Observer(system, home.gateway_id, trail), psycopg.connect(system.dsn, autocommit=True) as conn:
         _wait_for_configuration(system.layout, home.gateway_id, cuff.id)
         say(f"{cuff.id} measures {SYSTOLIC}/{DIASTOLIC}")
-        ask_device(
-            system.control_of(cuff.id),
-            {"do": "measure", "values": {"systolic": SYSTOLIC, "diastolic": DIASTOLIC, "pulse": 84}},
-        )
+        measure = {"do": "measure", "values": {"systolic": SYSTOLIC, "diastolic": DIASTOLIC, "pulse": 84}}
+        asyncio.run(ask(system.control_of(cuff.id), measure))
         trail.stamp("device", clock.now())
         deadline = time.monotonic() + _WAIT_SECONDS
         while trail.missing and time.monotonic() < deadline and system.trouble() is None:

@@ -48,7 +48,10 @@ def _privilege() -> tuple[str, ...] | None:
         return None
     if os.geteuid() == 0:
         return ()
-    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+    ):
         return ("sudo", "-n")
     return None
 

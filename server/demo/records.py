@@ -231,14 +231,21 @@ def insert_device(
 
 
 def insert_assignment(
-    conn: Connection, *, practice_id: str, device_id: str, patient_id: str, from_at: datetime, recorded_at: datetime
+    conn: Connection,
+    *,
+    practice_id: str,
+    device_id: str,
+    patient_id: str,
+    user_slot: int | None,
+    from_at: datetime,
+    recorded_at: datetime,
 ) -> None:
     conn.execute(
         """
-        INSERT INTO device_assignment (practice_id, device_id, patient_id, valid, recorded_at)
-        VALUES (%s, %s, %s, tstzrange(%s, NULL, '[)'), %s)
+        INSERT INTO device_assignment (practice_id, device_id, patient_id, user_slot, valid, recorded_at)
+        VALUES (%s, %s, %s, %s, tstzrange(%s, NULL, '[)'), %s)
         """,
-        (practice_id, device_id, patient_id, from_at, recorded_at),
+        (practice_id, device_id, patient_id, user_slot, from_at, recorded_at),
     )
 
 

@@ -17,21 +17,16 @@ from argon2.exceptions import VerifyMismatchError
 
 from server.db.pool import Connection
 from server.db.rows import returned
-from server.demo import records
-from server.demo.homes import DEMO_HOMES, DeviceSpec, HomeSpec, Work, month_home, month_work
+from server.demo.homes import DEMO_HOMES, HomeSpec, Work, month_home, month_work
+from server.demo.install import PRACTITIONER_ID, install_home
 
 PRACTICE_ID: Final = "pr-demo"
 PRACTICE_NAME: Final = "Demo practice (simulated)"
 PRACTICE_ZONE: Final = "America/New_York"
-PRACTITIONER_ID: Final = "dr-demo"
 NURSE_ID: Final = "st-demorn"
 ASSISTANT_ID: Final = "st-demoma"
 # The example number of the NPI check-digit standard: valid by its checksum, assigned to nobody.
 DEMO_NPI: Final = "1234567893"
-# An initiating visit this long before the enrolment, a set-up on its first day.
-_VISIT_BEFORE: Final = timedelta(days=14)
-_ESTABLISHED_BEFORE: Final = timedelta(days=400)
-_CONSENT_STATEMENTS: Final = ("availability", "cost-sharing", "one-practitioner", "right-to-stop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +118,7 @@ def seed(
         _practice(conn, PRACTICE_ID, PRACTICE_NAME, at=now)
         for spec in DEMO_HOMES:
             monitored_from = _local_date(now, spec.zone) - timedelta(days=spec.enrolled_days_before)
-            _home(conn, PRACTICE_ID, spec, monitored_from=monitored_from, now=now)
+            install_home(conn, PRACTICE_ID, spec, monitored_from=monitored_from, now=now)
             _work(conn, PRACTICE_ID, spec.patient_id, _past_work(spec, now, monitored_from))
         _audit(conn, PRACTICE_ID, "seed")
     logins = tuple(
@@ -155,7 +150,7 @@ def seed_month(
     for number, spec in enumerate(specs, start=1):
         if conn.execute("SELECT 1 FROM gateway WHERE id = %s", (spec.gateway_id,)).fetchone():
             continue
-        _home(conn, PRACTICE_ID, spec, monitored_from=first_day, now=now)
+        install_home(conn, PRACTICE_ID, spec, monitored_from=first_day, now=now)
         if with_work:
             planned = month_work(number, first_day=first_day, days=days)
             _work(conn, PRACTICE_ID, spec.patient_id, [_placed(item, day) for day, item in planned], until=now)
@@ -228,130 +223,6 @@ def _matches(hasher: PasswordHasher, stored: str, password: str) -> bool:
 
 
 # --- homes --------------------------------------------------------------------------------------------------------
-
-
-def _home(conn: Connection, practice_id: str, spec: HomeSpec, *, monitored_from: date, now: datetime) -> None:
-    """A patient with everything that remote monitoring and care management ask for, a gateway and its devices."""
-    start = _instant(monitored_from, time(9, 0), spec.zone)
-    records.insert_patient(
-        conn,
-        practice_id=practice_id,
-        patient_id=spec.patient_id,
-        name=spec.name,
-        zone=spec.zone,
-        zone_from=spec.born,
-        birth_on=spec.born,
-        sex=spec.sex,
-        phone=spec.phone,
-        language=spec.language,
-        established_on=monitored_from - _ESTABLISHED_BEFORE,
-        goal=spec.goal,
-        alert_profile=dict(spec.alert_profile),
-    )
-    for icd10 in spec.conditions:
-        records.insert_condition(
-            conn,
-            practice_id=practice_id,
-            patient_id=spec.patient_id,
-            icd10=icd10,
-            chronic_12_months=True,
-            significant_risk=True,
-            attested_by=PRACTITIONER_ID,
-        )
-    for days_before, description in spec.medication_changes:
-        records.insert_medication_change(
-            conn,
-            practice_id=practice_id,
-            patient_id=spec.patient_id,
-            changed_on=_local_date(now, spec.zone) - timedelta(days=days_before),
-            description=description,
-            recorded_by=None,
-        )
-    records.insert_visit(
-        conn,
-        practice_id=practice_id,
-        patient_id=spec.patient_id,
-        kind="e-m",
-        practitioner_id=PRACTITIONER_ID,
-        at=start - _VISIT_BEFORE,
-        discussed=("rpm", "ccm"),
-        recorded_at=start - _VISIT_BEFORE + timedelta(hours=1),
-    )
-    _enrol(conn, practice_id, spec, monitored_from, start)
-    records.insert_gateway(
-        conn, practice_id=practice_id, gateway_id=spec.gateway_id, label=f"Home of {spec.patient_id}", created_at=start
-    )
-    for device in spec.devices:
-        _device(conn, practice_id, spec, device, midnight=_instant(monitored_from, time(0, 0), spec.zone), start=start)
-    records.insert_gateway_config(conn, practice_id=practice_id, gateway_id=spec.gateway_id, at=now)
-
-
-def _enrol(conn: Connection, practice_id: str, spec: HomeSpec, from_on: date, start: datetime) -> None:
-    for program in ("rpm", "ccm"):
-        is_rpm = program == "rpm"
-        records.insert_enrollment(
-            conn,
-            practice_id=practice_id,
-            patient_id=spec.patient_id,
-            program=program,
-            practitioner_id=PRACTITIONER_ID,
-            from_on=from_on,
-            recorded_at=start,
-            episode=f"ep-{spec.patient_id}" if is_rpm else None,
-            ordered_on=from_on if is_rpm else None,
-            diagnosis=spec.conditions[0] if is_rpm else None,
-            setup_on=from_on if is_rpm else None,
-        )
-        # Consent before anything counts: recorded at the visit at which the programs were explained.
-        records.insert_consent(
-            conn,
-            practice_id=practice_id,
-            patient_id=spec.patient_id,
-            program=program,
-            practitioner_id=PRACTITIONER_ID,
-            granted_at=start - _VISIT_BEFORE + timedelta(minutes=30),
-            form="verbal",
-            statements=_CONSENT_STATEMENTS,
-            language=spec.language,
-            recorded_by=None,
-            recorded_at=start - _VISIT_BEFORE + timedelta(minutes=35),
-        )
-    records.insert_care_plan(
-        conn,
-        practice_id=practice_id,
-        patient_id=spec.patient_id,
-        program="ccm",
-        content={"goal": spec.goal, "conditions": list(spec.conditions)},
-        recorded_at=start - timedelta(days=2),
-        approved_at=start - timedelta(days=1),
-        approved_by=PRACTITIONER_ID,
-    )
-
-
-def _device(
-    conn: Connection, practice_id: str, spec: HomeSpec, device: DeviceSpec, *, midnight: datetime, start: datetime
-) -> None:
-    records.insert_device(
-        conn,
-        practice_id=practice_id,
-        device_id=device.id,
-        gateway_id=spec.gateway_id,
-        kind=device.kind,
-        model=device.model,
-        address=device.address,
-        local_name=device.local_name,
-        passkey=device.passkey,
-        fda_defined=True,
-        created_at=start,
-    )
-    records.insert_assignment(
-        conn,
-        practice_id=practice_id,
-        device_id=device.id,
-        patient_id=spec.patient_id,
-        from_at=midnight,
-        recorded_at=start,
-    )
 
 
 def _read_home(conn: Connection, spec: HomeSpec) -> DemoHome:

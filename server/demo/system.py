@@ -11,14 +11,14 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import psycopg
 
 from server import clock
-from server.broker import INGEST_USER, Listener, MosquittoChild
+from server.broker import INGEST_USER, BrokerFiles, Listener, MosquittoChild, set_passwords
 from server.db.embedded import start_embedded, stop_embedded
 from server.db.migrate import migrate
 from server.db.pool import connect, require_durable
@@ -44,6 +44,7 @@ class DemoSystem:
         self.broker: MosquittoChild | None = None
         self.dsn = ""
         self.seeded: SeedResult | None = None
+        self.attached = False
         self._controls: dict[str, str] = {}
 
     # --- start ----------------------------------------------------------------------------------------------------
@@ -59,6 +60,33 @@ class DemoSystem:
         except BaseException:
             self.stop()
             raise
+
+    def start_server(self) -> None:
+        """Database, broker and server processes without any home, for those who bring their own."""
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start_database()
+            self._start_broker()
+            self._start_server()
+        except BaseException:
+            self.stop()
+            raise
+
+    def attach(self) -> bool:
+        """Use the demo that already runs in this folder. False when none does; `stop` then leaves it alone."""
+        files = BrokerFiles(self.layout.broker)
+        if not files.is_running or not (self.layout.postgres / "postmaster.pid").exists():
+            return False
+        self.attached = True
+        self.dsn = self.given_database or start_embedded(self.layout.postgres)
+        with connect(self.dsn) as conn:
+            self.seeded = seed(conn, now=clock.now())
+        return True
+
+    def admit(self, users: Iterable[str]) -> None:
+        """Let more gateways in at the running broker."""
+        set_passwords(BrokerFiles(self.layout.broker), {user: self.memory.password(user) for user in users})
+        self.memory.write(self.layout)
 
     def _start_database(self) -> None:
         if self.given_database:
@@ -194,6 +222,8 @@ class DemoSystem:
 
     def stop(self) -> None:
         """Homes first, so that what they still send is taken; then server, broker, database."""
+        if self.attached:
+            return
         self.family.stop()
         if self.broker is not None:
             self.broker.stop()
