@@ -28,7 +28,7 @@ from alerts.rules import load_rule_set
 from alerts.state import decode_state, encode_state, new_state
 from server.db.embedded import start_embedded, stop_embedded
 from tests.support.alert_database import provision
-from tests.support.database import make_template
+from tests.support.database import fresh_database, make_template
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -86,11 +86,11 @@ async def latency(rate: int, seconds: int, patients: int = 1000) -> dict[str, fl
     with tempfile.TemporaryDirectory(prefix="vw-bench-") as folder:
         dsn = start_embedded(Path(folder) / "pgdata")
         try:
-            make_template(dsn, "bench")
-            url = psycopg.conninfo.make_conninfo(dsn, dbname="bench")
+            make_template(dsn, "bench_template")
             names = [f"pt-{n:05}" for n in range(patients)]
-            provision(url, *names)
-            return await _measure(url, names, rate, seconds)
+            with fresh_database(dsn, "bench_template", "bench") as url:
+                provision(url, *names)
+                return await _measure(url, names, rate, seconds)
         finally:
             stop_embedded(Path(folder) / "pgdata")
 
