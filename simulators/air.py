@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 from bumble import hci, ll
@@ -42,6 +43,7 @@ class VirtualController(Controller):
         self.air = air
         self.answers_connections = True
         self.rssi = -55
+        self.delay_seconds = 0.0
         super().__init__(name, host_source=host_source, host_sink=host_sink, link=air)
 
     # HCI, host side -------------------------------------------------------------------------------------------------
@@ -55,6 +57,7 @@ class VirtualController(Controller):
             if op_code == SET_RADIO_COMMAND:
                 self.answers_connections = bool(packet[4])
                 self.rssi = int.from_bytes(packet[5:6], "little", signed=True)
+                self.delay_seconds = int.from_bytes(packet[6:8], "little") / 1000
                 return
         super().on_packet(packet)
 
@@ -207,6 +210,7 @@ class Air(LocalLink):
         super().__init__()  # type: ignore[no-untyped-call]
         self.fast_connect = fast_connect
         self._by_address: dict[hci.Address, VirtualController] = {}
+        self._last_arrival = 0.0
 
     def on_address_changed(self, controller: Controller) -> None:
         if isinstance(controller, VirtualController):
@@ -250,4 +254,26 @@ class Air(LocalLink):
         self, sender_address: hci.Address, receiver_address: hci.Address, packet: ll.ControlPdu
     ) -> None:
         if receiver := self.find_le_controller(receiver_address):
-            asyncio.get_running_loop().call_soon(receiver.on_ll_control_pdu, sender_address, packet)
+            sender = self.find_le_controller(sender_address)
+            self._carry(sender, receiver, receiver.on_ll_control_pdu, sender_address, packet)
+
+    def send_acl_data(
+        self,
+        sender_controller: Controller,
+        destination_address: hci.Address,
+        transport: PhysicalTransport,
+        data: bytes,
+    ) -> None:
+        if receiver := self.find_le_controller(destination_address):
+            source = sender_controller.random_address
+            self._carry(sender_controller, receiver, receiver.on_link_acl_data, source, transport, data)
+
+    def _carry(self, sender: Controller | None, receiver: Controller, arrive: Callable[..., None], *what: Any) -> None:
+        """Let a packet arrive: at once, or after the delay of the slower radio, never overtaking another one."""
+        loop = asyncio.get_running_loop()
+        delay = max(getattr(sender, "delay_seconds", 0.0), getattr(receiver, "delay_seconds", 0.0))
+        if not delay:
+            loop.call_soon(arrive, *what)
+            return
+        self._last_arrival = max(self._last_arrival + 1e-6, loop.time() + delay)
+        loop.call_at(self._last_arrival, arrive, *what)

@@ -20,6 +20,7 @@ class FaultSwitches:
     ignore_connections: bool = False
     silent_gatt: bool = False
     mtu: int | None = None
+    slow_radio: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,11 @@ FAULTS: Final[dict[str, Fault]] = {
     "mtu": Fault(
         summary="the device takes no larger packets than n octets (23 is the Bluetooth minimum)",
         expected="all readings arrive; long ones are cut, never misread",
+        takes_number=True,
+    ),
+    "slow-radio": Fault(
+        summary="every packet takes n milliseconds",
+        expected="all readings arrive, later",
         takes_number=True,
     ),
 }

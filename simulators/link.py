@@ -172,9 +172,9 @@ class Radio:
         """Fall off the air now. Only virtual radios can; a real one raises ValueError."""
         self._shape(vendor_command(DROP_LINKS_COMMAND))
 
-    def shape(self, *, answers_connections: bool = True, rssi: int = -55) -> None:
-        """Choose whether connection requests are answered, and the strength others see (dBm)."""
-        parameters = struct.pack("<Bb", answers_connections, rssi)
+    def shape(self, *, answers_connections: bool = True, rssi: int = -55, delay_ms: int = 0) -> None:
+        """Choose whether connection requests are answered, the strength others see (dBm), the delay of each packet."""
+        parameters = struct.pack("<BbH", answers_connections, rssi, delay_ms)
         self._shape(vendor_command(SET_RADIO_COMMAND, parameters))
 
     def _shape(self, packet: bytes) -> None:

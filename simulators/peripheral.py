@@ -234,7 +234,9 @@ class Peripheral(abc.ABC):
         if self._device is not None:
             self._device.gatt_server.max_mtu = self.faults.mtu or _LARGEST_MTU
         if self._radio is not None and self._radio.is_virtual:
-            self._radio.shape(answers_connections=not self.faults.ignore_connections)
+            self._radio.shape(
+                answers_connections=not self.faults.ignore_connections, delay_ms=self.faults.slow_radio or 0
+            )
 
     async def lose_bonds(self) -> None:
         """Forget every bond, as after a factory reset; the gateway still believes in its own."""

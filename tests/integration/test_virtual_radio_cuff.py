@@ -354,6 +354,22 @@ async def test_small_packets_cut_long_indications() -> None:
             assert bytes(await link.read_gatt_char("2a24")) == b"SIM"
 
 
+async def test_a_slow_radio_delivers_all_in_order() -> None:
+    async with open_home() as home:
+        cuff = await home.cuff()
+        radio = await home.radio()
+        set_fault(cuff.faults, "slow-radio", 5)
+        cuff.apply_faults()
+        for systolic in (121, 122, 123):
+            await cuff.measure(pressure(systolic))
+        began = asyncio.get_running_loop().time()
+
+        got = await collect(radio, 3)
+
+        assert [systolic_of(value) for value in got] == [121, 122, 123]
+        assert asyncio.get_running_loop().time() - began > 6 * 0.005  # at least: three indications, three confirmations
+
+
 async def test_a_failed_measurement_is_sent_as_nan() -> None:
     async with open_home() as home:
         cuff = await home.cuff()
