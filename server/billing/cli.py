@@ -6,7 +6,6 @@ Exit 0 done, 2 the input is wrong (one JSON object on standard error), 1 anythin
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,12 +13,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import msgspec
 import typer
 
 from server.billing.codes import register
 from server.billing.determine import adjudicate as adjudicate_facts
 from server.billing.explain import explain as explain_adjudication
 from server.billing.facts import FactsError
+from server.billing.facts import canonical as canonical_bytes
 from server.billing.parameter_tree import DatedValue, medicare
 
 app = typer.Typer(no_args_is_help=True, help="Decide what a patient-month may bill, and say why.")
@@ -32,8 +33,8 @@ FactsFile = Annotated[
 
 
 def canonical(value: object) -> str:
-    """One line of JSON with sorted keys: the same value is always the same bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """One line of canonical JSON, as text."""
+    return canonical_bytes(value).decode()
 
 
 def fail(kind: str, message: str, where: str, *, problems: list[dict[str, str]] | None = None) -> NoReturn:
@@ -56,8 +57,8 @@ def _open_lines(source: str) -> Iterator[tuple[int, str]]:
     except (OSError, UnicodeDecodeError) as error:
         fail("input", f"{source} cannot be read as UTF-8 text: {type(error).__name__}", source)
     try:
-        json.loads(text)
-    except ValueError:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError:
         yield from enumerate(text.splitlines(), start=1)
     else:
         yield 1, text
@@ -72,8 +73,8 @@ def _documents(source: str) -> Iterator[tuple[int, object]]:
             continue
         first = first if pending else number
         try:
-            document = json.loads(pending + line)
-        except ValueError as error:
+            document = msgspec.json.decode(pending + line)
+        except msgspec.DecodeError as error:
             # A pretty-printed object on standard input spans lines; nothing was printed yet, so keep reading.
             if not seen and source == "-":
                 pending += line

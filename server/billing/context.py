@@ -212,6 +212,7 @@ class Context:
         if not mine:
             return TimeLedger()
         closed = (*self._consent_gates(course), *gates, *self._stay_gates, *self._enrollment_gates(course))
+        conflicts = self._month_conflicts if entries is self._month_entries else _cross_program(entries)
         rows: list[EntryRow] = []
         clean: list[Piece] = []
         disputed: list[Piece] = []
@@ -220,13 +221,17 @@ class Context:
                 entry,
                 span,
                 whole=self._whole_exclusion(entry, course, span),
-                closed=(*closed, *_cross_program(entry, entries)),
+                closed=(*closed, *conflicts.get(entry.id, ())),
                 elsewhere=self._elsewhere(entry),
             )
             rows.append(row)
             clean += [Piece(start=a, end=b, entry=entry.id, performer=entry.performer) for a, b in kept]
             disputed += [Piece(start=a, end=b, entry=entry.id, performer=entry.performer) for a, b in doubtful]
         return TimeLedger(rows=tuple(rows), clean=tuple(clean), disputed=tuple(disputed))
+
+    @cached_property
+    def _month_conflicts(self) -> Mapping[str, tuple[ClosedSpan, ...]]:
+        return _cross_program(self._month_entries)
 
     def _whole_exclusion(self, entry: TimeEntry, course: Course, span: Span) -> Exclusion | None:
         reason = None
@@ -353,10 +358,23 @@ def _rank_of_codes() -> Mapping[str, int]:
     return {number: place for place, number in enumerate(register())}
 
 
-def _cross_program(entry: TimeEntry, entries: Mapping[str, tuple[TimeEntry, Span]]) -> Iterator[ClosedSpan]:
-    """Moments at which the same person also logged another program: they count for neither until allocated."""
-    if entry.automated:
-        return
-    for other, (low, high) in entries.values():
-        if other.performer == entry.performer and other.program != entry.program and not other.automated:
-            yield ClosedSpan(start=low, end=high, reason="OVERLAP_CROSS_PROGRAM", with_=(other.id,))
+def _cross_program(entries: Mapping[str, tuple[TimeEntry, Span]]) -> Mapping[str, tuple[ClosedSpan, ...]]:
+    """By entry: moments at which the same person also logged another program. They count for neither."""
+    by_performer: dict[str, list[tuple[TimeEntry, Span]]] = {}
+    for entry, span in entries.values():
+        if not entry.automated:
+            by_performer.setdefault(entry.performer, []).append((entry, span))
+    found: dict[str, list[ClosedSpan]] = {}
+    for mine in by_performer.values():
+        for place, (one, span) in enumerate(mine):
+            for other, theirs in mine[place + 1 :]:
+                if theirs[0] >= span[1]:
+                    break  # entries come in order of their start
+                if other.program != one.program:
+                    found.setdefault(one.id, []).append(_disputed(theirs, other))
+                    found.setdefault(other.id, []).append(_disputed(span, one))
+    return {name: tuple(spans) for name, spans in found.items()}
+
+
+def _disputed(span: Span, by: TimeEntry) -> ClosedSpan:
+    return ClosedSpan(start=span[0], end=span[1], reason="OVERLAP_CROSS_PROGRAM", with_=(by.id,))

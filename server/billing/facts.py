@@ -7,7 +7,6 @@ Output: `Facts`, or `FactsError` that names every field in error.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, get_args
@@ -38,8 +37,17 @@ _FIELD_TYPES: Final[dict[str, Any]] = {field.encode_name: field.type for field i
 
 def facts_digest(facts: Mapping[str, object]) -> str:
     """SHA-256 of the facts as canonical JSON: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return digest_of(facts)
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys, no spaces, UTF-8: the same value is always the same bytes."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of the canonical JSON of a value."""
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
 
 
 def parse_facts(facts: Mapping[str, object]) -> Facts:

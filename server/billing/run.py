@@ -6,8 +6,6 @@ objects of the billing contract, read for many patients at once, and rows of `ad
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +19,7 @@ from psycopg.types.json import Jsonb
 from server.billing.calendar import MICROSECONDS, bounds, month_period
 from server.billing.determine import adjudicate
 from server.billing.fact_rows import Row, facts_of
+from server.billing.facts import digest_of
 from server.db.pool import connect
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -124,11 +123,6 @@ def _batches(patients: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield batch
 
 
-def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
 def _store(
     conn: Connection,
     practice_id: str,
@@ -154,7 +148,7 @@ def _store(
             result = {**result, "watermark": WATERMARK}
         before = latest.get(patient)
         # The digest of the facts names `as_of` too: a run an hour later that decides the same appends nothing.
-        digest = _digest({key: value for key, value in result.items() if key != "facts_digest"})
+        digest = digest_of({key: value for key, value in result.items() if key != "facts_digest"})
         if before is not None and before[1] == digest:
             continue
         pack: Any = result["pack"]
@@ -302,9 +296,13 @@ class _Loader:
             "time_entries",
             self._rows(
                 f"SELECT * FROM time_entry WHERE patient_id = ANY(%(ids)s) AND {live}"  # noqa: S608
-                " AND started_at < %(high)s AND ended_at > %(low)s ORDER BY started_at, id",
+                # A practitioner's review of device data is summed over a device period that may begin earlier.
+                " AND started_at < %(high)s"
+                " AND ended_at > CASE program WHEN 'data-review' THEN %(early)s ELSE %(low)s END"
+                " ORDER BY started_at, id",
                 low=low,
                 high=high,
+                early=low - _LOOK_BACK,
             ),
         )
         mine, theirs = (

@@ -1,6 +1,6 @@
 """Patient-months in a biller's words: a few keys become the full facts of the billing contract.
 
-Unless told otherwise: one physician, a nurse, an established patient with two chronic conditions seen two months before,
+Unless told otherwise: one physician, a nurse, an established patient with two chronic conditions seen weeks before,
 consent and care plan in place, RPM ordered, consented and set up the day before the first reading, 99453 paid before.
 """
 
@@ -51,7 +51,7 @@ def entry(entry_id: str, program: str | None, start: str, length: int, **changes
 
 def entries(program: str, total: int, first: date, *, hour: int, prefix: str, **changes: Any) -> list[Json]:
     """The total in stretches of at most 14 minutes, one a day."""
-    made = []
+    made: list[Json] = []
     day, left = first, total
     while left > 0:
         length = min(left, 14 * 60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -202,7 +203,7 @@ def test_device_periods_tile_the_calendar(anchor: date, days: int) -> None:
 
     assert periods[0].first == anchor
     assert periods[-1].first <= anchor + timedelta(days=days) <= periods[-1].last
-    for before, after in zip(periods, periods[1:], strict=False):
+    for before, after in pairwise(periods):
         assert (after.first - before.last).days == 1
         assert (before.last - before.first).days == 29
 

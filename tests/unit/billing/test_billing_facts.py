@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -99,5 +101,7 @@ def test_digest_is_of_the_content_not_of_the_order_of_keys() -> None:
     other = dict(reversed(one.items()))
 
     assert facts_digest(one) == facts_digest(other)
+    plain = json.dumps(one, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert facts_digest(one) == "sha256:" + hashlib.sha256(plain.encode()).hexdigest()
     other["month"] = "2026-05"
     assert facts_digest(one) != facts_digest(other)
