@@ -17,7 +17,7 @@ from device_drivers.driver import Driver, Held, ReadingDraft, SessionReadings
 from device_drivers.measurement import Component, Measurement
 from gateway import contract
 from gateway.clock import EffectiveTime, resolve_effective_time
-from gateway.outbox import NewEntry, PacketState, StoredSession
+from gateway.journal_rows import NewEntry, PacketState, StoredSession
 
 _LONGEST_REASON: Final = 200
 _SERVER_JUDGES: Final = frozenset({Held.CONTROL_SOLUTION, Held.IMPLAUSIBLE})

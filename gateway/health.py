@@ -15,7 +15,7 @@ import msgspec
 
 from device_drivers.driver import SessionPolicy, Urgency
 from gateway import contract
-from gateway.outbox import Counts
+from gateway.journal_rows import Counts
 from gateway.registry import Bond, KnownDevice, RegistryView
 from gateway.session import SessionResult
 

@@ -12,8 +12,7 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,87 +20,27 @@ from device_drivers.driver import Packet
 from gateway.clock import Clock, ClockReading
 from gateway.errors import JournalError
 from gateway.journal_file import HEADROOM_BYTES, Space, space
+from gateway.journal_rows import (
+    FINISHED,
+    Counts,
+    NewEntry,
+    OutboxEntry,
+    PacketState,
+    Rejected,
+    StoredSession,
+    count_all,
+    give_up_settled,
+    load_session,
+    moment_of,
+    row_id,
+    text_of,
+)
 from gateway.journal_writer import Damage, JournalWriter
 
 T = TypeVar("T")
 
 DEFAULT_MAX_BYTES: Final = 512 * 1024 * 1024
 _EARLY_PURGE: Final = 500  # settled readings given up at a time when room is needed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEntry:
-    """One reading on its way to the server. `position` gives the order of sending."""
-
-    position: int
-    message_id: str
-    device_id: str
-    memory: str
-    envelope: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEntry:
-    """A reading to keep; `message_id` decides whether it is new."""
-
-    message_id: str
-    device_id: str
-    memory: str
-    envelope: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PacketState:
-    """What became of one packet when it was read."""
-
-    packet_id: int
-    state: str
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSession:
-    """One session as the journal remembers it, with everything needed to read it again."""
-
-    id: int
-    device_id: str
-    driver: str
-    home_zone: str
-    model: str | None
-    firmware: str | None
-    ended: bool
-    packet_ids: tuple[int, ...]
-    packets: tuple[Packet, ...]
-    clock_readings: tuple[ClockReading, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How many of what, and since when the oldest waits."""
-
-    pending: int
-    sent: int
-    stored: int
-    rejected: int
-    quarantined: int
-    held: int
-    undecoded: int
-    oldest_pending_at: datetime | None
-
-    @property
-    def depth(self) -> int:
-        """Readings without a receipt."""
-        return self.pending + self.sent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
-    """A reading the server refused, or a packet nobody could read; shown to a person, never sent again blindly."""
-
-    id: str
-    device_id: str
-    at: datetime
-    reason: str
 
 
 class Outbox:
@@ -147,12 +86,12 @@ class Outbox:
     ) -> int:
         """Open a session. Raises `JournalError` when there is no room for what a device may send: without room
         nobody must be connected to, because devices forget what the Bluetooth stack confirmed."""
-        now = _text(self._clock.now())
+        now = text_of(self._clock.now())
 
         def job(connection: sqlite3.Connection) -> int:
             room = space(connection, self._path)
             if room.free_bytes < HEADROOM_BYTES:
-                _give_up_settled(connection, _EARLY_PURGE)
+                give_up_settled(connection, _EARLY_PURGE)
                 room = space(connection, self._path)
             if room.free_bytes < HEADROOM_BYTES:
                 raise JournalError("journal-full", "no room for new readings; free space on the box")
@@ -161,7 +100,7 @@ class Outbox:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (device_id, driver, home_zone, model, firmware, now),
             )
-            return _id(cursor)
+            return row_id(cursor)
 
         return await self._do(job)
 
@@ -169,11 +108,11 @@ class Outbox:
         """Queue a packet, at once and in order; never blocks (radio callbacks call it). Resolves after the commit."""
 
         def job(connection: sqlite3.Connection) -> int:
-            return _id(
+            return row_id(
                 connection.execute(
                     "INSERT INTO packet (session_id, characteristic, payload, received_at, monotonic) "
                     "VALUES (?, ?, ?, ?, ?)",
-                    (session_id, packet.characteristic, packet.payload, _text(packet.received_at), packet.monotonic),
+                    (session_id, packet.characteristic, packet.payload, text_of(packet.received_at), packet.monotonic),
                 )
             )
 
@@ -188,7 +127,7 @@ class Outbox:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     session_id,
-                    _text(reading.gateway_at),
+                    text_of(reading.gateway_at),
                     None if reading.device_time is None else reading.device_time.isoformat(),
                     reading.characteristic,
                     raw,
@@ -210,7 +149,7 @@ class Outbox:
         return self._writer.submit(job)
 
     async def end_session(self, session_id: int, outcome: str) -> None:
-        now = _text(self._clock.now())
+        now = text_of(self._clock.now())
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -234,7 +173,7 @@ class Outbox:
         return await self._do(job)
 
     async def load_session(self, session_id: int) -> StoredSession:
-        return await self._do(lambda connection: _load_session(connection, session_id))
+        return await self._do(lambda connection: load_session(connection, session_id))
 
     async def file_readings(
         self, session_id: int, entries: Sequence[NewEntry], packets: Sequence[PacketState]
@@ -243,7 +182,7 @@ class Outbox:
 
         Returns the message ids that are new.
         """
-        now = _text(self._clock.now())
+        now = text_of(self._clock.now())
 
         def job(connection: sqlite3.Connection) -> list[str]:
             new: list[str] = []
@@ -284,7 +223,7 @@ class Outbox:
     async def set_resume(self, device_id: str, driver: str, token: Mapping[str, object]) -> None:
         """Move the resume point. The writer keeps the order of calls: packets appended before are in the same commit
         or an earlier one."""
-        now, text = _text(self._clock.now()), json.dumps(dict(token), sort_keys=True)
+        now, text = text_of(self._clock.now()), json.dumps(dict(token), sort_keys=True)
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -314,7 +253,7 @@ class Outbox:
         return await self._do(job)
 
     async def mark_sent(self, positions: Iterable[int]) -> None:
-        now = _text(self._clock.now())
+        now = text_of(self._clock.now())
         parameters = [(now, position) for position in positions]
 
         def job(connection: sqlite3.Connection) -> None:
@@ -329,7 +268,7 @@ class Outbox:
     async def settle(self, stored: Iterable[str], rejected: Iterable[tuple[str, str]] = ()) -> int:
         """Apply a receipt. `stored` also lifts an earlier rejection (the server replayed it). Returns how many of our
         readings changed; ids that are not ours are ignored."""
-        now = _text(self._clock.now())
+        now = text_of(self._clock.now())
         stored_rows = [(now, message_id) for message_id in stored]
         rejected_rows = [(now, reason, message_id) for message_id, reason in rejected]
 
@@ -354,7 +293,7 @@ class Outbox:
         def job(connection: sqlite3.Connection) -> int:
             return connection.execute(
                 "UPDATE entry SET state = 'pending', settled_at = NULL WHERE state = 'stored' AND settled_at >= ?",
-                (_text(settled_since),),
+                (text_of(settled_since),),
             ).rowcount
 
         return await self._do(job)
@@ -363,18 +302,18 @@ class Outbox:
 
     async def purge(self) -> int:
         """Forget readings whose receipt is older than the keeping time, with their packets. Returns how many."""
-        before = _text(self._clock.now() - self._keep)
+        before = text_of(self._clock.now() - self._keep)
 
         def job(connection: sqlite3.Connection) -> int:
             gone = connection.execute("DELETE FROM entry WHERE state = 'stored' AND settled_at < ?", (before,)).rowcount
-            connection.execute(f"DELETE FROM session WHERE started_at < ? AND {_FINISHED}", (before,))  # noqa: S608
+            connection.execute(f"DELETE FROM session WHERE started_at < ? AND {FINISHED}", (before,))  # noqa: S608
             return gone
 
         return await self._do(job)
 
     async def probe(self) -> None:
         """Write something small: finds out that the disk works, or works again. Raises `JournalError`."""
-        now = _text(self._clock.now())
+        now = text_of(self._clock.now())
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute("INSERT OR REPLACE INTO probe (id, written_at) VALUES (1, ?)", (now,))
@@ -385,7 +324,7 @@ class Outbox:
         return await self._do(lambda connection: space(connection, self._path))
 
     async def counts(self) -> Counts:
-        return await self._do(_counts)
+        return await self._do(count_all)
 
     async def rejected(self, *, limit: int = 100) -> list[Rejected]:
         """Readings the server refused, newest first."""
@@ -396,7 +335,7 @@ class Outbox:
                 "ORDER BY settled_at DESC, position DESC LIMIT ?",
                 (limit,),
             )
-            return [Rejected(id=r[0], device_id=r[1], at=_moment(r[2]), reason=r[3] or "") for r in rows]
+            return [Rejected(id=r[0], device_id=r[1], at=moment_of(r[2]), reason=r[3] or "") for r in rows]
 
         return await self._do(job)
 
@@ -409,98 +348,6 @@ class Outbox:
                 "WHERE p.state = 'quarantined' ORDER BY p.id DESC LIMIT ?",
                 (limit,),
             )
-            return [Rejected(id=str(r[0]), device_id=r[1], at=_moment(r[2]), reason=r[3] or "") for r in rows]
+            return [Rejected(id=str(r[0]), device_id=r[1], at=moment_of(r[2]), reason=r[3] or "") for r in rows]
 
         return await self._do(job)
-
-
-# A session that may go: everything it brought is settled and gone, nothing waits to be read (again).
-_FINISHED: Final = (
-    "NOT EXISTS (SELECT 1 FROM entry e WHERE e.session_id = session.id) "
-    "AND NOT EXISTS (SELECT 1 FROM packet p WHERE p.session_id = session.id AND p.state IN ('raw', 'quarantined'))"
-)
-
-
-def _give_up_settled(connection: sqlite3.Connection, how_many: int) -> None:
-    """Make room from what the server has confirmed, oldest first, before its keeping time is over."""
-    connection.execute(
-        "DELETE FROM entry WHERE position IN "
-        "(SELECT position FROM entry WHERE state = 'stored' ORDER BY settled_at LIMIT ?)",
-        (how_many,),
-    )
-    connection.execute(f"DELETE FROM session WHERE ended_at IS NOT NULL AND {_FINISHED}")  # noqa: S608
-
-
-def _load_session(connection: sqlite3.Connection, session_id: int) -> StoredSession:
-    row = connection.execute(
-        "SELECT device_id, driver, home_zone, model, firmware, ended_at FROM session WHERE id = ?", (session_id,)
-    ).fetchone()
-    if row is None:
-        raise ValueError(f"there is no session {session_id} in the journal")
-    packets = connection.execute(
-        "SELECT id, characteristic, payload, received_at, monotonic FROM packet WHERE session_id = ? ORDER BY id",
-        (session_id,),
-    ).fetchall()
-    clocks = connection.execute(
-        "SELECT gateway_at, device_time, characteristic FROM clock_reading "
-        "WHERE session_id = ? AND written = 0 ORDER BY id",
-        (session_id,),
-    ).fetchall()
-    return StoredSession(
-        id=session_id,
-        device_id=row[0],
-        driver=row[1],
-        home_zone=row[2],
-        model=row[3],
-        firmware=row[4],
-        ended=row[5] is not None,
-        packet_ids=tuple(p[0] for p in packets),
-        packets=tuple(
-            Packet(characteristic=p[1], payload=p[2], received_at=_moment(p[3]), monotonic=p[4]) for p in packets
-        ),
-        clock_readings=tuple(
-            ClockReading(
-                gateway_at=_moment(c[0]),
-                device_time=None if c[1] is None else datetime.fromisoformat(c[1]),
-                characteristic=c[2],
-            )
-            for c in clocks
-        ),
-    )
-
-
-def _counts(connection: sqlite3.Connection) -> Counts:
-    entries = dict(connection.execute("SELECT state, count(*) FROM entry GROUP BY state").fetchall())
-    packets = dict(
-        connection.execute(
-            "SELECT state, count(*) FROM packet WHERE state IN ('raw', 'quarantined', 'held') GROUP BY state"
-        ).fetchall()
-    )
-    oldest = connection.execute(
-        "SELECT created_at FROM entry WHERE state IN ('pending', 'sent') ORDER BY position LIMIT 1"
-    ).fetchone()
-    return Counts(
-        pending=entries.get("pending", 0),
-        sent=entries.get("sent", 0),
-        stored=entries.get("stored", 0),
-        rejected=entries.get("rejected", 0),
-        quarantined=packets.get("quarantined", 0),
-        held=packets.get("held", 0),
-        undecoded=packets.get("raw", 0),
-        oldest_pending_at=None if oldest is None else _moment(oldest[0]),
-    )
-
-
-def _id(cursor: sqlite3.Cursor) -> int:
-    if cursor.lastrowid is None:
-        raise AssertionError("an insert without a row id")
-    return cursor.lastrowid
-
-
-def _text(moment: datetime) -> str:
-    """UTC with microseconds: sorts as text."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)

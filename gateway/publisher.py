@@ -19,7 +19,8 @@ import structlog
 from gateway import contract
 from gateway.config import Settings
 from gateway.errors import JournalError
-from gateway.outbox import Outbox, OutboxEntry
+from gateway.journal_rows import OutboxEntry
+from gateway.outbox import Outbox
 from gateway.publisher_connection import BrokerConnection, backoff_seconds
 
 log = structlog.get_logger(__name__)

@@ -26,7 +26,8 @@ from gateway.config import Settings
 from gateway.errors import JournalError
 from gateway.health import DeviceHealth, LocalStatus
 from gateway.history import read_again
-from gateway.outbox import Counts, Outbox
+from gateway.journal_rows import Counts
+from gateway.outbox import Outbox
 from gateway.publisher import Publisher
 from gateway.radio import BleakRadio, Radio
 from gateway.registry import KnownDevice, Registry, write_private

@@ -14,7 +14,8 @@ import pytest
 
 from gateway import contract
 from gateway.config import Settings, load_settings
-from gateway.outbox import NewEntry, Outbox
+from gateway.journal_rows import NewEntry
+from gateway.outbox import Outbox
 from gateway.publisher import Publisher
 from tests.support.broker import Broker, mosquitto
 from tests.support.clocks import HeldClock

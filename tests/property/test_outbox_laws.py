@@ -13,7 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.outbox import NewEntry, Outbox
+from gateway.journal_rows import NewEntry
+from gateway.outbox import Outbox
 from tests.support.clocks import HeldClock
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from device_drivers.driver import SessionPolicy, SessionWarning, Urgency
 from gateway import contract
 from gateway.context import Notes
 from gateway.health import READING_MAY_BE_LOST, DeviceHealth, after_session, build_status, is_news, warning_of
+from gateway.journal_rows import Counts
 from gateway.journal_writer import _TROUBLE
-from gateway.outbox import Counts
 from gateway.registry import Bond, KnownDevice, RegistryView
 from gateway.schedule import Remedy
 from gateway.session import SessionResult

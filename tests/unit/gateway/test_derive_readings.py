@@ -10,7 +10,7 @@ from device_drivers.driver import Driver, Packet, SessionReadings
 from gateway import contract
 from gateway.clock import ClockReading
 from gateway.derive import Derived, derive
-from gateway.outbox import StoredSession
+from gateway.journal_rows import StoredSession
 
 HEARD = datetime(2026, 3, 2, 12, 0, 9, tzinfo=UTC)
 # 2A35: flags 0x06 (time stamp, pulse), 128/78, MAP NaN, 2026-03-02 07:00:00, pulse 64; all SFLOAT exponent 0

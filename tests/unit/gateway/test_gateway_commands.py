@@ -18,7 +18,8 @@ from gateway import contract
 from gateway.cli import app
 from gateway.clock import SystemClock
 from gateway.health import LocalStatus
-from gateway.outbox import NewEntry, Outbox, PacketState
+from gateway.journal_rows import NewEntry, PacketState
+from gateway.outbox import Outbox
 from tests.unit.gateway.test_derive_readings import CUFF_128, HEARD
 
 runner = CliRunner()

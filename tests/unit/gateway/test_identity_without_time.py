@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.derive import derive
-from gateway.outbox import StoredSession
+from gateway.journal_rows import StoredSession
 from tests.unit.gateway.test_derive_readings import CUFF_128, METER_105, driver, session
 
 NO_TIME = bytes.fromhex("00 8000 4e00 ff07")

@@ -15,7 +15,8 @@ import pytest
 
 from device_drivers.driver import Packet
 from gateway.errors import JournalError
-from gateway.outbox import NewEntry, Outbox
+from gateway.journal_rows import NewEntry
+from gateway.outbox import Outbox
 from tests.support.clocks import HeldClock
 
 HEARD = datetime(2026, 3, 2, 12, 0, 9, tzinfo=UTC)

@@ -13,7 +13,8 @@ import pytest
 from device_drivers.driver import Packet
 from gateway.clock import ClockReading
 from gateway.errors import JournalError
-from gateway.outbox import NewEntry, Outbox, PacketState
+from gateway.journal_rows import NewEntry, PacketState
+from gateway.outbox import Outbox
 from tests.support.clocks import HeldClock
 
 HEARD = datetime(2026, 3, 2, 12, 0, 9, 250000, tzinfo=UTC)
