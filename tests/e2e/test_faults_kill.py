@@ -21,7 +21,8 @@ import pytest
 
 from gateway import contract
 from gateway.config import load_settings
-from gateway.outbox import NewEntry, Outbox
+from gateway.journal_rows import NewEntry
+from gateway.outbox import Outbox
 from gateway.publisher import Publisher
 from server.provision import ProvisionedGateway
 from tests.support.broker import Broker, mosquitto
