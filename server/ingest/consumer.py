@@ -130,8 +130,8 @@ class Consumer:
     async def _next_batch(self) -> list[Arrival]:
         """What has arrived, once there is something; a running stream is gathered for a few milliseconds."""
         link, most = self._link, self._settings.ingest_batch_messages
-        await self._brake.wait_released()
         await link.arrived.wait()
+        await self._brake.wait_released()
         if self._settings.ingest_batch_seconds and 1 < len(link) < most:
             await asyncio.sleep(self._settings.ingest_batch_seconds)
         return link.take(most)
