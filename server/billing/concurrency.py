@@ -13,6 +13,8 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from server.billing.calendar import ServicePeriod
 from server.billing.context import Context
 from server.billing.fact_types import Service
@@ -151,6 +153,10 @@ def _other_code(ctx: Context, line: Determination, service: Service, place: int)
         return line
     if _one_family(mine.group, theirs.group):
         return _within_family(ctx, line, service, evidence)
+    if {mine.group, theirs.group} == _RPM and service.practitioner != line.practitioner:
+        reason = _other_practitioner(ctx, line, service, evidence)
+        question = f"Does {service.practitioner} monitor this patient? Only one practitioner bills remote monitoring."
+        return _held(line, reason, question)
     found = verdict(mine.group, theirs.group, line.service_to)
     if found is None or found.mode in {"allowed", "distinct"}:
         return line
@@ -165,6 +171,12 @@ def _other_code(ctx: Context, line: Determination, service: Service, place: int)
         return line
     word = "EXCLUSIVE_CODE" if mine.group == "data-review" and theirs.group in _RPM else "EXCLUSIVE_PROGRAM"
     return with_unmet(line, _exclusive(found.citation, text, evidence, None, word=word))
+
+
+def _held(line: Determination, reason: Reason | None, question: str) -> Determination:
+    if reason is None or not line.earned:
+        return line
+    return with_holds(line, msgspec.structs.replace(reason, question=question))
 
 
 def _one_family(one: str, other: str) -> bool:

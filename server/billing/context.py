@@ -29,6 +29,7 @@ from server.billing.time_ledger import (
 )
 
 _ALWAYS: Final = (-(1 << 62), 1 << 62)
+_LONG: Final = timedelta(days=400)
 # Work with the patient in person: outside these programs' remote or non-face-to-face nature unless justified.
 _REMOTE_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm"})
 
@@ -273,20 +274,28 @@ class Context:
     def _stay_gates(self) -> tuple[ClosedSpan, ...]:
         spans = []
         for place, stay in enumerate(self.facts.stays):
-            low = midnight(stay.from_, self.zones.zone_on(stay.from_))
-            high = _ALWAYS[1] if stay.to is None else midnight(stay.to + ONE_DAY, self.zones.zone_on(stay.to))
+            low = self._begin_of(stay.from_, self.zones.zone_on(stay.from_))
+            high = self._end_of(stay.to, self.zones.zone_on(stay.to or stay.from_))
             spans.append(ClosedSpan(start=low, end=high, reason="INPATIENT_TIME", with_=(f"stays/{place}",)))
         return tuple(spans)
+
+    def _begin_of(self, day: date, zone_name: str) -> int:
+        """The instant a date begins; one long before the month is as good as always (and may have no instant)."""
+        return midnight(day, zone_name) if day > self.month.first - _LONG else _ALWAYS[0]
+
+    def _end_of(self, day: date | None, zone_name: str) -> int:
+        """The instant after a date; none, or one long after the month such as 9999-12-31, is as good as never."""
+        return _ALWAYS[1] if day is None or day > self.month.last + _LONG else midnight(day + ONE_DAY, zone_name)
 
     def _enrollment_gates(self, course: Course) -> Iterator[ClosedSpan]:
         closed_from, reason = _ALWAYS[0], "CONDITIONS_NOT_MET"
         for enrollment in course.enrollments:
-            start = midnight(enrollment.from_, self.zone)
+            start = self._begin_of(enrollment.from_, self.zone)
             if start > closed_from:
                 yield ClosedSpan(start=closed_from, end=start, reason=reason)
             if enrollment.to is None:
                 return
-            closed_from = max(closed_from, midnight(enrollment.to + ONE_DAY, self.zone))
+            closed_from = max(closed_from, self._end_of(enrollment.to, self.zone))
             reason = "CONSENT_REVOKED" if enrollment.end_reason == "consent-withdrawn" else "EPISODE_ENDED_EARLY"
         yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
 

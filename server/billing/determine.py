@@ -158,12 +158,20 @@ def _answers(ctx: Context, lines: Iterable[Determination]) -> Iterator[Determina
     known = list(lines)
     for place, proposal in enumerate(ctx.facts.proposals):
         mine = [line for line in known if line.code == proposal.code and (line.units or line.surplus or line.unmet)]
+        if mine and proposal.on is not None and _off_its_dates(ctx, proposal):
+            mine = []
         if not mine:
             yield _unanswered(ctx, proposal, place)
             continue
         settled = sum(line.units for line in mine) + sum(s.units for line in mine for s in line.surplus)
         if 0 < settled < proposal.units:
             yield _too_many(ctx, mine[0], proposal, settled, place)
+
+
+def _off_its_dates(ctx: Context, proposal: Proposal) -> bool:
+    """A line offered on a date on which its code, or its rules, do not stand is answered for that date."""
+    on = proposal.on
+    return on is not None and (not ctx.codes[proposal.code].in_force(on) or not ctx.rules_loaded(on))
 
 
 def _unanswered(ctx: Context, proposal: Proposal, place: int) -> Determination:

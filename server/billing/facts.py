@@ -32,6 +32,8 @@ class FactsError(ValueError):
         self.problems = problems
 
 
+# The first month the shared parameters speak for; Medicare's programs here are younger.
+FIRST_MONTH: Final = "2000-01"
 _FIELD_TYPES: Final[dict[str, Any]] = {field.encode_name: field.type for field in msgspec.structs.fields(Facts)}
 
 
@@ -98,6 +100,8 @@ def _form_problems(facts: object) -> Iterator[Problem]:
 
 def _contradictions(facts: Facts) -> Iterator[Problem]:
     """What the types cannot say: zones, order of ends, ids that name nobody, overlapping enrolments."""
+    if facts.month < FIRST_MONTH:
+        yield Problem(where="month", message=f"no rules are known before {FIRST_MONTH}")
     yield from _zone_problems(facts)
     yield from _order_problems(facts)
     yield from _identity_problems(facts)

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from typer.testing import CliRunner
 
 from server.billing import run
+from server.billing.cli import app
 from server.billing.determine import adjudicate
 from server.db.pool import connect
 
@@ -246,3 +248,19 @@ def test_simulated_practice_never_bills(database: str) -> None:
 def test_unknown_patient_is_said(database: str) -> None:
     with pytest.raises(run.UnknownPatientError, match="pt-nobody"):
         run.read_facts(database, patient_id="pt-nobody", month="2026-04", as_of=datetime(2026, 5, 2, tzinfo=UTC))
+
+
+def test_facts_command_prints_what_adjudicate_reads(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = case("P14")["facts"]
+    with psycopg.connect(database) as owner:
+        insert(owner, facts)
+    monkeypatch.setenv("DATABASE_URL", database)
+    runner = CliRunner()
+
+    printed = runner.invoke(app, ["facts", "--patient", "p1", "--month", "2026-04", "--as-of", facts["as_of"]])
+    answer = runner.invoke(app, ["adjudicate", "-"], input=printed.stdout)
+    nobody = runner.invoke(app, ["facts", "--patient", "pt-nobody", "--month", "2026-04"])
+
+    assert json.loads(answer.stdout)["total"] == "261.87"
+    assert nobody.exit_code == 2
+    assert json.loads(nobody.stderr)["error"]["where"] == "patient"

@@ -430,3 +430,33 @@ def test_monitoring_twelve_days_and_a_paid_nurse_never_reach_for_price() -> None
     assert answer["total"] == "144.29"
     assert answer["alternatives"][0]["total"] == "167.01"
     assert answer["alternatives"][0]["lines"] == [{"code": "99490", "units": 1}, {"code": "99439", "units": 2}]
+
+
+def test_management_beside_another_practitioners_supply_is_a_question() -> None:
+    facts = rpm(days=2)
+    facts["services"].append(
+        {"code": "99454", "from": "2026-04-15", "to": "2026-04-15", "practitioner": "dr-x", "status": "paid"}
+    )
+
+    answer = decide(facts)
+
+    assert words(answer, "held", "99457") == {"OTHER_PRACTITIONER"}
+    assert "OTHER_PRACTITIONER" in words(answer, "refused", "99445")
+
+
+def test_open_end_written_as_a_far_date_is_an_open_end() -> None:
+    facts = ccm()
+    facts["enrollments"][0]["to"] = "9999-12-31"
+    facts["stays"] = [{"kind": "inpatient", "from": "1999-01-01", "to": "1999-01-05"}]
+
+    assert billed(decide(facts)) == {"99490": 1}
+
+
+def test_offer_on_a_date_before_the_code_is_answered_for_that_date() -> None:
+    facts = rpm(days=2)
+    facts["proposals"] = [{"code": "99445", "units": 1, "on": "2025-12-31"}]
+
+    answer = decide(facts)
+
+    assert billed(answer)["99445"] == 1
+    assert words(answer, "refused", "99445") == {"CODE_NOT_EFFECTIVE"}
