@@ -6,6 +6,7 @@ Input: a link with its discovered services. Output: objects under the device's p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -102,7 +103,8 @@ class GattObjects:
     async def client_gone(self, name: str) -> None:
         for path, clients in list(self._notifying.items()):
             if name in clients:
-                await self._stop_notify(path, name)
+                with contextlib.suppress(DBusFailureError):  # nobody is left to be told
+                    await self._stop_notify(path, name)
 
     def _drop(self, path: str) -> None:
         self._tree.remove(path)

@@ -115,15 +115,20 @@ async def test_kill_of_a_device_in_a_transfer_ends_the_session_at_the_gateway(tm
             await meter.process.wait()
 
 
-async def test_devices_end_with_a_clear_message_when_the_hub_dies(tmp_path: Path) -> None:
+async def test_everything_on_a_hub_ends_when_the_hub_dies(tmp_path: Path) -> None:
     async with laboratory() as start:
         hub = await start("hub")
-        cuff = await start(*cuff_words(hub.ready["address"], tmp_path))
+        address = hub.ready["address"]
+        cuff, bluez = await asyncio.gather(
+            start(*cuff_words(address, tmp_path)),
+            start("bluez", "--hub", address, "--address", GATEWAY_ADDRESS, "--state", str(tmp_path / "bluez")),
+        )
 
         hub.process.send_signal(signal.SIGKILL)
 
         async with asyncio.timeout(LIMIT):
             assert await cuff.process.wait() == 1
+            assert await bluez.process.wait() == 1
 
 
 async def test_control_line_answers_every_request(tmp_path: Path) -> None:
