@@ -134,15 +134,27 @@ async def record_login_attempt(
 async def recent_failures(
     conn: AsyncConnection, *, login_hash: bytes, address: str | None, now: datetime, window: timedelta
 ) -> tuple[tuple[datetime, ...], tuple[datetime, ...]]:
-    """Failed attempts since the last success: of this account, and from this address. Oldest first."""
+    """Failed attempts since the last success: of this account, and from this address. Oldest first.
+
+    From an address where this account has logged in during the last 30 days only that address's own failures count: a
+    stranger who guesses elsewhere cannot keep the owner out.
+    """
     account = await conn.execute(
         """
-        SELECT at FROM login_attempt
-        WHERE login_hash = %(hash)s AND NOT succeeded AND at > %(since)s
-          AND at > coalesce((SELECT max(at) FROM login_attempt WHERE login_hash = %(hash)s AND succeeded), '-infinity')
-        ORDER BY at
+        WITH known AS (
+            SELECT EXISTS (
+                SELECT 1 FROM login_attempt
+                WHERE login_hash = %(hash)s AND succeeded AND address = %(address)s AND at > %(known_since)s
+            ) AS here
+        )
+        SELECT a.at FROM login_attempt a, known
+        WHERE a.login_hash = %(hash)s AND NOT a.succeeded AND a.at > %(since)s
+          AND (NOT known.here OR a.address = %(address)s)
+          AND a.at > coalesce(
+              (SELECT max(at) FROM login_attempt WHERE login_hash = %(hash)s AND succeeded), '-infinity')
+        ORDER BY a.at
         """,
-        {"hash": login_hash, "since": now - window},
+        {"hash": login_hash, "address": address, "since": now - window, "known_since": now - timedelta(days=30)},
     )
     by_account = tuple(row[0] for row in await account.fetchall())
     origin = await conn.execute(

@@ -207,3 +207,19 @@ async def test_fragment_and_page_carry_the_same_rows(app: FastAPI) -> None:
 
     start = page.text.index('<div id="rows"')
     assert piece.text[piece.text.index('<div id="rows"') :].split("</ol>")[0] == page.text[start:].split("</ol>")[0]
+
+
+async def test_filter_is_found_as_it_was_left(app: FastAPI) -> None:
+    async with browser(app) as client:
+        await log_in(client, "nurse")
+        first = await client.get("/worklist")
+        await client.get("/worklist?show=mine")
+        again = await client.get("/worklist")
+        client.cookies.clear()
+        await log_in(client, "nurse")
+        client.cookies.set("vw_show", "everything")
+        forged = await client.get("/worklist")
+
+    assert "Anna Kowalska" in first.text
+    assert "Anna Kowalska" not in again.text
+    assert "Anna Kowalska" in forged.text

@@ -73,6 +73,19 @@ async def test_success_forgives_earlier_failures(app: FastAPI, clock: MovableClo
         assert await fail(client, 4) == [401] * 4
 
 
+async def test_a_stranger_elsewhere_cannot_keep_the_owner_out(app: FastAPI, database: str, clock: MovableClock) -> None:
+    async with browser(app) as client:
+        await log_in(client, "nurse")
+        client.cookies.clear()
+        clock.move(seconds=1)
+        execute(
+            database,
+            "INSERT INTO login_attempt (login_hash, address, at, succeeded)"
+            f" SELECT sha256('nurse'), '203.0.113.9', '{clock.at.isoformat()}', false FROM generate_series(1, 50)",
+        )
+        assert (await log_in(client, "nurse")).status_code == 303
+
+
 async def test_login_name_in_capitals_is_the_same_person(app: FastAPI) -> None:
     async with browser(app) as client:
         assert (await log_in(client, " NURSE ")).status_code == 303

@@ -9,7 +9,9 @@
   const on = () => localStorage.getItem(STORE) !== "off";
   toggle.checked = on();
   toggle.addEventListener("change", () => localStorage.setItem(STORE, toggle.checked ? "on" : "off"));
-  document.querySelector("[data-keys-help]").addEventListener("click", () => dialog.showModal());
+  const help = document.querySelector("[data-keys-help]");
+  help.hidden = false;
+  help.addEventListener("click", () => dialog.showModal());
 
   const list = () => [...document.querySelectorAll("#rows .row")];
   const current = () => {
