@@ -264,3 +264,19 @@ def test_facts_command_prints_what_adjudicate_reads(database: str, monkeypatch: 
     assert json.loads(answer.stdout)["total"] == "261.87"
     assert nobody.exit_code == 2
     assert json.loads(nobody.stderr)["error"]["where"] == "patient"
+
+
+def test_pages_read_facts_in_the_web_role(database: str) -> None:
+    facts = case("P14")["facts"]
+    with psycopg.connect(database) as owner:
+        insert(owner, facts)
+
+    with connect(database, "vw_web") as conn:
+        conn.execute("SELECT set_config('app.practice_id', 'pr1', true)")
+        found = run.facts_for(conn, patient_id="p1", month="2026-04", as_of=datetime.fromisoformat(facts["as_of"]))
+        conn.execute("SELECT set_config('app.practice_id', 'pr-other', true)")
+        with pytest.raises(run.UnknownPatientError):
+            run.facts_for(conn, patient_id="p1", month="2026-04", as_of=datetime.fromisoformat(facts["as_of"]))
+
+    answer: dict[str, Any] = adjudicate(found)
+    assert answer["total"] == "261.87"
