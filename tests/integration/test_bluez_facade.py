@@ -75,25 +75,25 @@ async def cuff(count):
     device, data = next(iter(found.values()))
     say(address=device.address, name=data.local_name, rssi=data.rssi, others=len(found) - 1)
     got, gone = [], asyncio.Event()
-    async with BleakClient(device, lambda _: gone.set(), timeout=10) as client:
+    async with BleakClient(device, lambda _: gone.set(), timeout=30) as client:
         say(backend=str(client.backend_id), services=sorted(s.uuid[4:8] for s in client.services))
         await client.start_notify("2a35", lambda _, value: got.append(bytes(value).hex()))
         say(model=bytes(await client.read_gatt_char("2a24")).decode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await gone.wait()
     say(got=got, connected=client.is_connected)
 
 async def meter(mode, passkey):
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
     asked = await agent(bus, None if passkey == "refuse" else int(passkey)) if mode == "agent" else []
-    device = await BleakScanner.find_device_by_name("SIM METER", timeout=10)
+    device = await BleakScanner.find_device_by_name("SIM METER", timeout=30)
     records, answers = [], asyncio.Queue()
     try:
-        async with BleakClient(device, pair=True, timeout=10) as client:
+        async with BleakClient(device, pair=True, timeout=30) as client:
             await client.start_notify("2a18", lambda _, value: records.append(bytes(value).hex()))
             await client.start_notify("2a52", lambda _, value: answers.put_nowait(bytes(value).hex()))
             await client.write_gatt_char("2a52", bytes.fromhex("0101"), response=True)
-            say(answer=await asyncio.wait_for(answers.get(), 10))
+            say(answer=await asyncio.wait_for(answers.get(), 30))
             try:
                 await client.write_gatt_char("2a08", b"nonsense!", response=True)
             except BleakError as error:
@@ -104,12 +104,12 @@ async def meter(mode, passkey):
     bus.disconnect()
 
 async def die():
-    device = await BleakScanner.find_device_by_name("SIM BP", timeout=10)
-    async with BleakClient(device, timeout=10) as client:
+    device = await BleakScanner.find_device_by_name("SIM BP", timeout=30)
+    async with BleakClient(device, timeout=30) as client:
         gone = asyncio.Event()
         client._backend.set_disconnected_callback(gone.set)
         say(connected=True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await gone.wait()
         say(connected=client.is_connected)
 
@@ -132,9 +132,9 @@ async def restart():
     while not heard:
         await asyncio.sleep(0.01)
     say(before=True)
-    say(owners=[await asyncio.wait_for(changes.get(), 10) for _ in range(2)])
+    say(owners=[await asyncio.wait_for(changes.get(), 30) for _ in range(2)])
     heard = 0
-    device = await BleakScanner.find_device_by_name("SIM BP", timeout=10)
+    device = await BleakScanner.find_device_by_name("SIM BP", timeout=30)
     say(found_again=device is not None)
     bus.disconnect()
 
@@ -157,7 +157,7 @@ async def dbus():
     say(on=await call(bus, adapter, "org.bluez.Adapter1", "StartDiscovery"))
     say(remove=await call(bus, adapter, "org.bluez.Adapter1", "RemoveDevice", "o", [adapter + "/dev_00"]))
     say(unknown=await call(bus, adapter, "org.bluez.Adapter1", "Dance"))
-    device = await BleakScanner.find_device_by_name("SIM BP", timeout=10)
+    device = await BleakScanner.find_device_by_name("SIM BP", timeout=30)
     path = device.details["path"]
     say(disconnect=await call(bus, path, "org.bluez.Device1", "Disconnect"))
     say(connect=await call(bus, path, "org.bluez.Device1", "Connect"))
@@ -200,7 +200,7 @@ class World:
     async def run(self, *words: str) -> dict[str, Any]:
         """What a gateway program said, merged to one dictionary."""
         process = await self.gateway(*words)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             said, _ = await process.communicate()
         assert process.returncode == 0
         merged: dict[str, Any] = {}

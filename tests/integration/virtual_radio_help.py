@@ -17,12 +17,12 @@ from bleak import BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 
+from simulators.air import Air
 from simulators.bleak_backend import BumbleClient, BumbleScanner, PasskeyProvider, VirtualRadio
 from simulators.clock import SimulatedClock
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
 from simulators.devices.glucose_meter import GlucoseMeter
 from simulators.ledger import Ledger
-from simulators.link import Air
 from simulators.memory import DeviceMemory
 from simulators.peripheral import DeviceSettings
 
@@ -31,7 +31,7 @@ CUFF_ADDRESS = "C1:00:00:00:00:01"
 METER_ADDRESS = "C1:00:00:00:00:02"
 GATEWAY_ADDRESS = "C0:00:00:00:00:99"
 BLOOD_PRESSURE_SERVICE = "00001810-0000-1000-8000-00805f9b34fb"
-LIMIT = 10.0
+LIMIT = 30.0
 
 
 async def eventually(condition: Callable[[], bool], what: str, seconds: float = LIMIT) -> None:
@@ -102,7 +102,7 @@ async def find(radio: VirtualRadio, name: str) -> BLEDevice:
 
 
 def client(device: BLEDevice, radio: VirtualRadio, on_lost: Callable[[BleakClient], None] | None = None) -> BleakClient:
-    return BleakClient(device, on_lost, backend=BumbleClient, radio=radio, timeout=5.0)
+    return BleakClient(device, on_lost, backend=BumbleClient, radio=radio, timeout=15.0)
 
 
 def pressure(systolic: int) -> BloodPressureReading:
