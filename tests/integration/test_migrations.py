@@ -17,7 +17,7 @@ def test_changed_migration_is_refused(database: str) -> None:
     with psycopg.connect(database) as conn:
         conn.execute("UPDATE schema_migration SET checksum = 'x' WHERE number = 1")
 
-    with pytest.raises(MigrationError, match="0001_pre_identity.sql was changed"):
+    with pytest.raises(MigrationError, match=r"0001_pre_identity\.sql was changed"):
         migrate(database)
 
 
