@@ -1,1 +1,1 @@
-"""PostgreSQL (with or without TimescaleDB): pools, migrations, and SQL beside its function, one module per aggregate."""
+"""PostgreSQL, with or without TimescaleDB: pools, migrations, and SQL beside its function, one module an aggregate."""

@@ -1,4 +1,4 @@
-"""The embedded database: a PostgreSQL started from a PyPI wheel in a data folder, for demonstrations, tests, small sites.
+"""The embedded database: a PostgreSQL from a PyPI wheel in a data folder, for demonstrations, tests, small sites.
 
 Input: a folder. Output: a DSN. It listens on a unix socket only, never on the network, and runs until it is stopped.
 """
@@ -29,7 +29,7 @@ def start_embedded(data_folder: Path) -> str:
 
 
 def stop_embedded(data_folder: Path) -> None:
-    """Stop it cleanly: open transactions are rolled back, everything committed is kept. Nothing when it does not run."""
+    """Stop it cleanly: what is committed is kept, open transactions are rolled back. Nothing when it does not run."""
     try:
         pid = int((data_folder.expanduser().resolve() / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
         process = psutil.Process(pid)
