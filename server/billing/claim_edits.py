@@ -64,12 +64,13 @@ def hold_edited(ctx: Context, lines: Sequence[Determination]) -> list[Determinat
     return kept
 
 
-def notices(lines: Sequence[Determination]) -> Iterator[Notice]:
+def notices(ctx: Context, lines: Sequence[Determination]) -> Iterator[Notice]:
     """Edits that a modifier may lift."""
     for _, one, two, mark in _pairs(lines):
         if mark == "1":
             yield Notice(
                 reason="MODIFIER_MAY_BE_NEEDED",
                 text=f"a claim edit pairs {one.code} with {two.code}: only truly separate work, with a modifier",
+                citation=ctx.cite("situation/claim_edit", two.service_to),
                 evidence=(one.code, two.code),
             )

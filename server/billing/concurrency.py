@@ -122,7 +122,8 @@ def _same_code(ctx: Context, line: Determination, service: Service, place: int) 
         return None
     if mine:
         text = f"{line.code} was {service.status} for {service.from_}..{service.to}"
-        return Reason(reason="ALREADY_ONCE", text=text, citation=ctx.cite("units/single"), evidence=evidence)
+        path = "care-planning/eligibility/once" if once else "units/single"
+        return Reason(reason="ALREADY_ONCE", text=text, citation=ctx.cite(path), evidence=evidence)
     return None if once else _other_practitioner(ctx, line, service, evidence)
 
 

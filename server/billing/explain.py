@@ -71,7 +71,7 @@ def _held(line: Json) -> Iterator[str]:
 
 def _refused(line: Json) -> Iterator[str]:
     name = f"{line['code']} ({line['label']})" if line["label"] else line["code"]
-    units = f", {line['units']} further units," if line["units"] > 1 else ""
+    units = f", {line['units']} units," if line["units"] > 1 else ""
     yield f"{name}{units} cannot be claimed:"
     for reason in line["reasons"]:
         yield f"  {reason['text']}. Rule: {_cited(reason['citation'])}."

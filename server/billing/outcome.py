@@ -124,6 +124,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: str
     text: str
+    citation: Citation | None = None
     evidence: tuple[str, ...] = ()
 
 

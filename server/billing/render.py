@@ -26,7 +26,12 @@ _DAY_PROGRAMS: Final = frozenset({"rpm", "rtm", "data-review"})
 def adjudication(ctx: Context, lines: Sequence[Determination], facts_digest: str) -> dict[str, object]:
     """The whole answer."""
     charges = [charge(ctx, line) for line in lines if line.billable]
-    warnings = [*situations.warnings(ctx), *claim_edits.notices(lines), *(w for one in charges for w in one.warnings)]
+    warnings = [
+        *situations.warnings(ctx),
+        *claim_edits.notices(ctx, lines),
+        *_plan_unchanged(ctx, lines),
+        *(w for one in charges for w in one.warnings),
+    ]
     return {
         "schema": SCHEMA,
         "patient": ctx.facts.patient.id,
@@ -253,8 +258,29 @@ def _alternatives(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict
         }
 
 
+def _plan_unchanged(ctx: Context, lines: Sequence[Determination]) -> Iterator[Notice]:
+    """Complex care without a new version of the plan: no requirement any more, but reviewers look for it."""
+    complex_lines = [line for line in lines if line.billable and line.lane == "complex"]
+    changed = any(
+        plan.program == "ccm"
+        and plan.approved_at is not None
+        and ctx.month.covers(ctx.zones.local_date(plan.approved_at))
+        for plan in ctx.facts.care_plans
+    )
+    if complex_lines and not changed:
+        yield Notice(
+            reason="PLAN_NOT_CHANGED",
+            text="complex care is billed, and no version of the care plan was approved in the month",
+            citation=ctx.cite("ccm/complex/plan_change"),
+            evidence=tuple(line.code for line in complex_lines),
+        )
+
+
 def _notice(one: Notice) -> dict[str, object]:
-    return {"reason": one.reason, "text": one.text, "evidence": list(one.evidence)}
+    found: dict[str, object] = {"reason": one.reason, "text": one.text, "evidence": list(one.evidence)}
+    if one.citation is not None:
+        found["citation"] = one.citation.as_json()
+    return found
 
 
 def _once(warnings: Iterable[Notice]) -> Iterator[Notice]:

@@ -195,6 +195,7 @@ def warnings(ctx: Context) -> Iterator[Notice]:
             yield Notice(
                 reason="MODEL_EXCLUSION",
                 text="the patient is aligned with another ACCESS participant: check before claiming",
+                citation=ctx.cite("situation/access_aligned"),
                 evidence=(f"models/{place}",),
             )
     yield from _same_day_visits(ctx)
@@ -215,6 +216,7 @@ def _same_day_visits(ctx: Context) -> Iterator[Notice]:
         yield Notice(
             reason="SAME_DAY_EM",
             text="time was worked on the day of a visit: no minute of the visit may be in it; modifier 25 may be asked",
+            citation=ctx.cite("time/same_day_visit"),
             evidence=(*(entry.id for entry in entries), *places),
         )
 
@@ -232,5 +234,6 @@ def _concurrent_effort(ctx: Context) -> Iterator[Notice]:
         yield Notice(
             reason="CONCURRENT_EFFORT",
             text="two people worked for two programs at the same moment: the efforts must be distinct",
+            citation=ctx.cite("time/concurrent_effort"),
             evidence=tuple(sorted(found)),
         )

@@ -460,3 +460,17 @@ def test_offer_on_a_date_before_the_code_is_answered_for_that_date() -> None:
 
     assert billed(answer)["99445"] == 1
     assert words(answer, "refused", "99445") == {"CODE_NOT_EFFECTIVE"}
+
+
+def test_warnings_say_what_a_reviewer_would_ask() -> None:
+    facts = month_facts("2026-07", ccm_time="60:00", lane="complex", decision_making="moderate", rpm_time="10:00")
+    facts["visits"].append({"kind": "e-m", "practitioner": "dr-a", "at": local(date(2026, 7, 5), 15), "discussed": []})
+    facts["staff"].append({"id": "rn-2", "credential": "RN", "employer": "practice", "qualified": True})
+    talk = next(e for e in facts["time_entries"] if e["program"] == "rpm")
+    care = next(e for e in facts["time_entries"] if e["program"] == "ccm")
+    talk |= {"performer": "rn-2", "start": care["start"], "end": care["end"]}
+
+    warned = {warning["reason"]: warning for warning in decide(facts)["warnings"]}
+
+    assert warned.keys() == {"SAME_DAY_EM", "CONCURRENT_EFFORT", "PLAN_NOT_CHANGED"}
+    assert all(warning["citation"]["locator"] for warning in warned.values())

@@ -93,6 +93,21 @@ def test_every_parameter_was_reviewed_in_the_rule_year() -> None:
     assert len(medicare().stale(2027)) == len(list(medicare()))
 
 
+def test_every_parameter_is_read_by_the_engine() -> None:
+    """A file that nobody reads would be shown to billers as a rule that decides."""
+    folder = Path(FOLDER).parent
+    text = "".join(path.read_text(encoding="utf-8") for path in [*folder.glob("*.py"), *folder.glob("rules/*.py")])
+    unread = [
+        p.path
+        for p in medicare()
+        if p.path not in text
+        and f"/{p.path.split('/', 1)[1]}" not in text
+        and f"/{p.path.rsplit('/', 1)[1]}" not in text
+        and not p.path.startswith("units/")
+    ]
+    assert unread == []
+
+
 def test_digest_names_exactly_these_files(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b.yaml"
     path.parent.mkdir()
