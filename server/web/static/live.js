@@ -69,7 +69,10 @@
     const source = event.target;
     if (source.classList && source.classList.contains("row-name")) {
       const title = document.getElementById("panel-title");
-      if (title) title.focus({ preventScroll: matchMedia("(min-width: 60rem)").matches });
+      if (!title) return;
+      title.focus({ preventScroll: true });
+      // On a narrow screen the panel is below the list: bring its beginning up.
+      if (!matchMedia("(min-width: 60rem)").matches) document.getElementById("panel").scrollIntoView();
     }
   });
 
