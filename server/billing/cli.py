@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import msgspec
 import typer
@@ -19,7 +21,7 @@ import typer
 from server.billing.codes import register
 from server.billing.determine import adjudicate as adjudicate_facts
 from server.billing.explain import explain as explain_adjudication
-from server.billing.facts import FactsError
+from server.billing.facts import FactsError, Problem
 from server.billing.facts import canonical as canonical_bytes
 from server.billing.parameter_tree import DatedValue, medicare
 
@@ -37,66 +39,115 @@ def canonical(value: object) -> str:
     return canonical_bytes(value).decode()
 
 
-def fail(kind: str, message: str, where: str, *, problems: list[dict[str, str]] | None = None) -> NoReturn:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with one document of the input."""
+
+    kind: str
+    message: str
+    where: str
+    problems: tuple[Problem, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        listed = [{"where": problem.where, "message": problem.message} for problem in self.problems]
+        found: dict[str, object] = {"kind": self.kind, "message": self.message, "where": self.where}
+        return {"error": {**found, "problems": listed} if listed else found}
+
+
+def fail(fault: Fault) -> NoReturn:
     """One JSON object on standard error, exit 2."""
-    error: dict[str, object] = {"kind": kind, "message": message, "where": where}
-    if problems is not None:
-        error["problems"] = problems
-    typer.echo(canonical({"error": error}), err=True)
+    typer.echo(canonical(fault.as_json()), err=True)
     raise typer.Exit(2)
 
 
-def _open_lines(source: str) -> Iterator[tuple[int, str]]:
-    """Lines of the input that hold a JSON object each; a file with one spread-out object is one line."""
+def _lines(source: str) -> Iterator[str]:
+    """Lines of a file or of standard input, as they come: a long stream is never held."""
     if source == "-":
-        yield from enumerate(sys.stdin, start=1)
+        yield from sys.stdin
         return
-    path = Path(source)
     try:
-        text = path.read_text(encoding="utf-8")
+        with Path(source).open(encoding="utf-8") as text:
+            yield from text
     except (OSError, UnicodeDecodeError) as error:
-        fail("input", f"{source} cannot be read as UTF-8 text: {type(error).__name__}", source)
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        yield from enumerate(text.splitlines(), start=1)
-    else:
-        yield 1, text
+        fail(
+            Fault(kind="input", message=f"{source} cannot be read as UTF-8 text: {type(error).__name__}", where=source)
+        )
 
 
 def _documents(source: str) -> Iterator[tuple[int, object]]:
-    pending = ""
-    first = 1
-    seen = False
-    for number, line in _open_lines(source):
-        if not pending and not line.strip():
+    """(line, JSON value or `Fault`): one object a line, or one object spread over all lines."""
+    lines: Iterator[tuple[int, str]] = enumerate(_lines(source), start=1)
+    for number, line in lines:
+        if not line.strip():
             continue
-        first = first if pending else number
-        try:
-            document = msgspec.json.decode(pending + line)
-        except msgspec.DecodeError as error:
-            # A pretty-printed object on standard input spans lines; nothing was printed yet, so keep reading.
-            if not seen and source == "-":
-                pending += line
-                continue
-            fail("json", f"line {number} is not JSON: {error}", f"line {number}")
-        pending = ""
-        seen = True
-        yield first, document
-    if pending.strip():
-        fail("json", "the input is not JSON", f"line {first}")
+        value = _parse(line, number)
+        if isinstance(value, Fault):
+            rest = list(lines)
+            whole = _parse(line + "".join(text for _, text in rest), number)
+            if not isinstance(whole, Fault):
+                yield number, whole
+                return
+            lines = iter(rest)
+        yield number, value
+        break
+    for number, line in lines:
+        if line.strip():
+            yield number, _parse(line, number)
+
+
+def _parse(text: str, number: int) -> object:
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        return Fault(kind="json", message=f"line {number} is not JSON: {error}", where=f"line {number}")
+    if not isinstance(value, dict):
+        return Fault(kind="facts", message="one JSON object of facts is expected", where=f"line {number}")
+    return value
+
+
+def _decide(document: object) -> dict[str, object] | Fault:
+    if isinstance(document, Fault):
+        return document
+    try:
+        return adjudicate_facts(cast("dict[str, object]", document))
+    except FactsError as error:
+        first = error.problems[0]
+        return Fault(kind="facts", message=first.message, where=first.where, problems=error.problems)
 
 
 def _each(source: str, show: Callable[[dict[str, object]], str]) -> None:
-    for number, document in _documents(source):
-        if not isinstance(document, dict):
-            fail("facts", "one JSON object of facts is expected", f"line {number}")
-        try:
-            answer = adjudicate_facts(document)
-        except FactsError as error:
-            listed = [{"where": p.where, "message": p.message} for p in error.problems]
-            fail("facts", error.problems[0].message, error.problems[0].where, problems=listed)
-        sys.stdout.write(show(answer) + "\n")
+    """Answer every document. Of several, the wrong ones leave their error in their place and the run goes on."""
+    documents = _documents(source)
+    first = next(documents, None)
+    if first is None:
+        return
+    second = next(documents, None)
+    answer = _decide(first[1])
+    if second is None and isinstance(answer, Fault):
+        fail(answer)
+    wrong = [number for number, failed in _answered(first, second, documents, answer, show) if failed]
+    if wrong:
+        said = f"{len(wrong)} lines of the input are wrong; each error stands in its line of the output"
+        fail(Fault(kind="facts", message=said, where=f"line {wrong[0]}"))
+
+
+def _answered(
+    first: tuple[int, object],
+    second: tuple[int, object] | None,
+    rest: Iterator[tuple[int, object]],
+    answer: dict[str, object] | Fault,
+    show: Callable[[dict[str, object]], str],
+) -> Iterator[tuple[int, bool]]:
+    """Print each answer; yields (line, whether it is wrong)."""
+    yield first[0], _print(answer, show)
+    for number, document in chain([second] if second else [], rest):
+        yield number, _print(_decide(document), show)
+
+
+def _print(answer: dict[str, object] | Fault, show: Callable[[dict[str, object]], str]) -> bool:
+    wrong = isinstance(answer, Fault)
+    sys.stdout.write((canonical(answer.as_json()) if isinstance(answer, Fault) else show(answer)) + "\n")
+    return wrong
 
 
 @app.command()
@@ -128,14 +179,14 @@ def facts(
 
     dsn = os.environ.get("DATABASE_URL")
     if not dsn:
-        fail("settings", "DATABASE_URL names no database", "DATABASE_URL")
+        fail(Fault(kind="settings", message="DATABASE_URL names no database", where="DATABASE_URL"))
     instant = now() if as_of is None else _instant(as_of)
     try:
         found = run.read_facts(dsn, patient_id=patient, month=month, as_of=instant, practice_id=practice)
     except run.UnknownPatientError as error:
-        fail("facts", str(error), "patient")
+        fail(Fault(kind="facts", message=str(error), where="patient"))
     except ValueError as error:
-        fail("facts", str(error), "month")
+        fail(Fault(kind="facts", message=str(error), where="month"))
     sys.stdout.write(canonical(found) + "\n")
 
 
@@ -143,9 +194,9 @@ def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        fail("facts", f"{text!r} is no instant; write 2026-04-02T12:00:00Z", "as_of")
+        fail(Fault(kind="facts", message=f"{text!r} is no instant; write 2026-04-02T12:00:00Z", where="as_of"))
     if instant.tzinfo is None:
-        fail("facts", f"{text!r} has no offset; write 2026-04-02T12:00:00Z", "as_of")
+        fail(Fault(kind="facts", message=f"{text!r} has no offset; write 2026-04-02T12:00:00Z", where="as_of"))
     return instant
 
 
@@ -153,7 +204,7 @@ def _day(text: str, where: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        fail("input", f"{text!r} is no date; write YYYY-MM-DD", where)
+        fail(Fault(kind="input", message=f"{text!r} is no date; write YYYY-MM-DD", where=where))
 
 
 def _value(dated: DatedValue | None) -> dict[str, Any] | None:

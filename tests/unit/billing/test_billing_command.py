@@ -70,6 +70,20 @@ def test_wrong_input_is_one_error_object_and_exit_two(text: str, kind: str, wher
     assert error["message"]
 
 
+def test_wrong_line_of_several_leaves_its_error_in_its_place() -> None:
+    good = json.dumps(month_facts("2026-06", ccm_time="20:00"))
+    bad = json.dumps({**month_facts("2026-06"), "month": "June", "notes": 1})
+
+    code, out, err = run("adjudicate", "-", stdin=f"{good}\n{bad}\n{{\n\n{good}\n")
+
+    first, second, third, fourth = map(json.loads, out.splitlines())
+    assert code == 2
+    assert first["total"] == fourth["total"] == "66.13"
+    assert [problem["where"] for problem in second["error"]["problems"]] == ["notes", "month"]
+    assert third["error"]["kind"] == "json"
+    assert json.loads(err)["error"]["where"] == "line 2"
+
+
 def test_missing_file_is_said() -> None:
     code, _, err = run("adjudicate", "no-such-file.json")
 
