@@ -30,6 +30,7 @@ def adjudication(ctx: Context, lines: Sequence[Determination], facts_digest: str
         *situations.warnings(ctx),
         *claim_edits.notices(ctx, lines),
         *_plan_unchanged(ctx, lines),
+        *_running_month(ctx, lines),
         *(w for one in charges for w in one.warnings),
     ]
     return {
@@ -273,6 +274,18 @@ def _plan_unchanged(ctx: Context, lines: Sequence[Determination]) -> Iterator[No
             text="complex care is billed, and no version of the care plan was approved in the month",
             citation=ctx.cite("ccm/complex/plan_change"),
             evidence=tuple(line.code for line in complex_lines),
+        )
+
+
+def _running_month(ctx: Context, lines: Sequence[Determination]) -> Iterator[Notice]:
+    """Lines whose date of service has not come at `as_of`: met already, to be claimed later."""
+    today = ctx.zones.local_date(ctx.facts.as_of)
+    early = [line for line in lines if line.billable and line.service_to > today]
+    if early:
+        yield Notice(
+            reason="NOT_YET_DUE",
+            text=f"the date of service is {early[0].service_to}: to be claimed after it has passed, on the facts of then",
+            evidence=tuple(line.code for line in early),
         )
 
 

@@ -474,3 +474,14 @@ def test_warnings_say_what_a_reviewer_would_ask() -> None:
 
     assert warned.keys() == {"SAME_DAY_EM", "CONCURRENT_EFFORT", "PLAN_NOT_CHANGED"}
     assert all(warning["citation"]["locator"] for warning in warned.values())
+
+
+@pytest.mark.parametrize(("as_of", "early"), [("2026-06-29T12:00:00Z", True), ("2026-06-30T12:00:00Z", False)])
+def test_line_of_a_running_month_is_said_to_be_early(as_of: str, early: bool) -> None:
+    facts = ccm()
+    facts["as_of"] = as_of
+
+    answer = decide(facts)
+
+    assert billed(answer) == {"99490": 1}
+    assert [warning["reason"] for warning in answer["warnings"]] == (["NOT_YET_DUE"] if early else [])
