@@ -284,7 +284,7 @@ def _running_month(ctx: Context, lines: Sequence[Determination]) -> Iterator[Not
     if early:
         yield Notice(
             reason="NOT_YET_DUE",
-            text=f"the date of service is {early[0].service_to}: to be claimed after it has passed, on the facts of then",
+            text=f"the date of service is {early[0].service_to}: to be claimed after it has passed",
             evidence=tuple(line.code for line in early),
         )
 
