@@ -23,8 +23,12 @@ from server.demo.install import PRACTITIONER_ID, install_home
 PRACTICE_ID: Final = "pr-demo"
 PRACTICE_NAME: Final = "Demo practice (simulated)"
 PRACTICE_ZONE: Final = "America/New_York"
+# 555-01xx is reserved for examples: nobody answers there.
+PRACTICE_PHONE: Final = "+1 555 0199"
 NURSE_ID: Final = "st-demorn"
 ASSISTANT_ID: Final = "st-demoma"
+# The nurse of the one-month scenario has no log-in: her days are full, and nobody can be in two places.
+MONTH_NURSE_ID: Final = "st-monthrn"
 # The example number of the NPI check-digit standard: valid by its checksum, assigned to nobody.
 DEMO_NPI: Final = "1234567893"
 
@@ -146,6 +150,11 @@ def seed_month(
     if not _exists(conn, PRACTICE_ID):
         raise LookupError("the demo practice is not there: call seed first")
     _as_practice(conn, PRACTICE_ID)
+    conn.execute(
+        "INSERT INTO staff (id, practice_id, name, credential) VALUES (%s, %s, 'Priya Shah', 'RN')"
+        " ON CONFLICT DO NOTHING",
+        (MONTH_NURSE_ID, PRACTICE_ID),
+    )
     specs = [month_home(number) for number in range(1, homes + 1)]
     for number, spec in enumerate(specs, start=1):
         if conn.execute("SELECT 1 FROM gateway WHERE id = %s", (spec.gateway_id,)).fetchone():
@@ -153,7 +162,8 @@ def seed_month(
         install_home(conn, PRACTICE_ID, spec, monitored_from=first_day, now=now)
         if with_work:
             planned = month_work(number, first_day=first_day, days=days)
-            _work(conn, PRACTICE_ID, spec.patient_id, [_placed(item, day) for day, item in planned], until=now)
+            placed = [_placed(item, day) for day, item in planned]
+            _work(conn, PRACTICE_ID, spec.patient_id, placed, nurse_id=MONTH_NURSE_ID, until=now)
     return tuple(_read_home(conn, spec) for spec in specs)
 
 
@@ -170,8 +180,8 @@ def _as_practice(conn: Connection, practice_id: str) -> None:
 
 def _practice(conn: Connection, practice_id: str, name: str, *, at: datetime) -> None:
     conn.execute(
-        "INSERT INTO practice (id, name, time_zone, is_simulated, created_at) VALUES (%s, %s, %s, true, %s)",
-        (practice_id, name, PRACTICE_ZONE, at),
+        "INSERT INTO practice (id, name, time_zone, phone, is_simulated, created_at) VALUES (%s, %s, %s, %s, true, %s)",
+        (practice_id, name, PRACTICE_ZONE, PRACTICE_PHONE, at),
     )
     conn.execute(
         "INSERT INTO practitioner (id, practice_id, name, credential, npi) VALUES (%s, %s, %s, %s, %s)",
@@ -279,6 +289,7 @@ def _work(
     patient_id: str,
     items: Iterator[tuple[datetime, Work]] | list[tuple[datetime, Work]],
     *,
+    nurse_id: str = NURSE_ID,
     until: datetime | None = None,
 ) -> None:
     for started_at, item in items:
@@ -296,7 +307,7 @@ def _work(
                 practice_id,
                 patient_id,
                 item.program,
-                ASSISTANT_ID if item.by_assistant else NURSE_ID,
+                ASSISTANT_ID if item.by_assistant else nurse_id,
                 started_at,
                 ended_at,
                 item.activity,

@@ -149,6 +149,15 @@ def test_month_of_twenty_patients_fits_the_one_place_at_a_time_rule(conn):
     assert seed_month(conn, now=NOW, first_day=date(2026, 10, 1), days=31) == homes
 
 
+@pytest.mark.parametrize("first_day", [date(2026, 10, 20), date(2026, 11, 1), date(2026, 11, 10)])
+def test_a_scenario_month_may_be_the_demo_homes_own_month(conn, first_day):
+    _seed(conn)
+
+    seed_month(conn, now=NOW, first_day=first_day, days=31)
+
+    assert _count(conn, "time_entry WHERE patient_id LIKE 'pt-month%'") > 20
+
+
 def test_month_without_the_practice_says_what_to_do(conn):
     with pytest.raises(LookupError, match="call seed first"):
         seed_month(conn, now=NOW, first_day=date(2026, 10, 1))

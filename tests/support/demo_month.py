@@ -20,7 +20,6 @@ ANNA, LUIS, RUTH = "pt-demo01", "pt-demo02", "pt-demo03"
 def fill(conn: psycopg.Connection[Any], *, now: datetime = NOW) -> SeedResult:
     """Seed, then readings, a gateway's status, a held reading, a dead letter and one alert."""
     result = seed(conn, now=now, hasher=CHEAP, passwords=dict.fromkeys(LOGINS, builders.PASSWORD))
-    conn.execute("UPDATE practice SET phone = '+1 555 0199' WHERE id = 'pr-demo'")
     for back in range(23, 0, -1):
         day = now - timedelta(days=back)
         if back % 4:
