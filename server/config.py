@@ -43,7 +43,7 @@ class ServerSettings(BaseSettings):
     mqtt_ca_file: Path | None = None
     mqtt_cert_file: Path | None = None
     mqtt_key_file: Path | None = None
-    mqtt_version: Literal["5", "3.1.1"] = "3.1.1"
+    mqtt_version: Literal["5", "3.1.1"] = "5"
     mqtt_insecure: bool = False
     mqtt_keepalive_seconds: Annotated[int, Field(ge=5, le=600)] = 30
     # Below an hour a long restart of the server would make the broker forget the session and what it queued in it.
@@ -55,6 +55,8 @@ class ServerSettings(BaseSettings):
     ingest_batch_messages: Annotated[int, Field(ge=1, le=5000)] = 500
     # Too short costs a commit for every few readings, too long delays every receipt by as much.
     ingest_batch_seconds: Annotated[float, Field(ge=0, le=1)] = 0.005
+    # Connections that store at once. A gateway always uses the same one, so that its readings stay in order.
+    ingest_writers: Annotated[int, Field(ge=1, le=16)] = 2
     ingest_queue_messages: Annotated[int, Field(ge=10, le=60_000)] = 2_000
     ingest_reject_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None

@@ -37,22 +37,35 @@ ORDER BY a.attnum
 """
 # From PostgreSQL 18 on, NOT NULL is a constraint too ('n'); the columns show it already.
 _PARTS: Final[tuple[str, ...]] = (
-    ("SELECT format('    CONSTRAINT %%s %%s', conname, pg_get_constraintdef(oid)) FROM pg_constraint"
-    " WHERE conrelid = %s::regclass AND contype <> 'n' AND conparentid = 0 ORDER BY conname"),
-    ("SELECT format('    INDEX %%s', substring(pg_get_indexdef(i.indexrelid) FROM 'INDEX (.*)')) FROM pg_index i"
-    " WHERE i.indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)"
-    " AND pg_get_indexdef(i.indexrelid) NOT LIKE '%%observation_measured_at_idx%%' ORDER BY 1"),
-    ("SELECT format('    POLICY %%s USING %%s CHECK %%s', polname, pg_get_expr(polqual, polrelid),"
-    " pg_get_expr(polwithcheck, polrelid)) FROM pg_policy WHERE polrelid = %s::regclass ORDER BY polname"),
-    ("SELECT format('    TRIGGER %%s', substring(pg_get_triggerdef(oid) FROM 'TRIGGER (.*)')) FROM pg_trigger"
-    " WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgname NOT LIKE 'ts\\_%%' ORDER BY tgname"),
-    ("SELECT format('    GRANT %%s TO %%s', string_agg(privilege, ', ' ORDER BY privilege), grantee) FROM ("
-    " SELECT x.privilege_type AS privilege, x.grantee::regrole::text AS grantee FROM pg_class c, aclexplode(c.relacl) x"
-    " WHERE c.oid = %s::regclass AND x.grantee <> c.relowner AND x.grantee <> 0"
-    ") g GROUP BY grantee ORDER BY grantee"),
-    ("SELECT format('    GRANT %%s (%%s) TO %%s', x.privilege_type, a.attname, x.grantee::regrole) FROM pg_attribute a,"
-    " aclexplode(a.attacl) x WHERE a.attrelid = %s::regclass AND NOT a.attisdropped"
-    " ORDER BY a.attname, x.privilege_type, x.grantee::regrole::text"),
+    (
+        "SELECT format('    CONSTRAINT %%s %%s', conname, pg_get_constraintdef(oid)) FROM pg_constraint"
+        " WHERE conrelid = %s::regclass AND contype <> 'n' AND conparentid = 0 ORDER BY conname"
+    ),
+    (
+        "SELECT format('    INDEX %%s', substring(pg_get_indexdef(i.indexrelid) FROM 'INDEX (.*)')) FROM pg_index i"
+        " WHERE i.indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)"
+        " AND pg_get_indexdef(i.indexrelid) NOT LIKE '%%observation_measured_at_idx%%' ORDER BY 1"
+    ),
+    (
+        "SELECT format('    POLICY %%s USING %%s CHECK %%s', polname, pg_get_expr(polqual, polrelid),"
+        " pg_get_expr(polwithcheck, polrelid)) FROM pg_policy WHERE polrelid = %s::regclass ORDER BY polname"
+    ),
+    (
+        "SELECT format('    TRIGGER %%s', substring(pg_get_triggerdef(oid) FROM 'TRIGGER (.*)')) FROM pg_trigger"
+        " WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgname NOT LIKE 'ts\\_%%' ORDER BY tgname"
+    ),
+    (
+        "SELECT format('    GRANT %%s TO %%s', string_agg(privilege, ', ' ORDER BY privilege), grantee) FROM ("
+        " SELECT x.privilege_type AS privilege, x.grantee::regrole::text AS grantee"
+        " FROM pg_class c, aclexplode(c.relacl) x"
+        " WHERE c.oid = %s::regclass AND x.grantee <> c.relowner AND x.grantee <> 0"
+        ") g GROUP BY grantee ORDER BY grantee"
+    ),
+    (
+        "SELECT format('    GRANT %%s (%%s) TO %%s', x.privilege_type, a.attname, x.grantee::regrole)"
+        " FROM pg_attribute a, aclexplode(a.attacl) x WHERE a.attrelid = %s::regclass AND NOT a.attisdropped"
+        " ORDER BY a.attname, x.privilege_type, x.grantee::regrole::text"
+    ),
 )
 # Releases differ in whether they repeat the table before a column.
 _QUALIFIER: Final = re.compile(r"\b[a-z_]+\.(?=[a-z_*])")

@@ -85,7 +85,7 @@ def receipts(accepted: Sequence[Accepted], rejected: Sequence[Rejected]) -> Iter
 
 
 class Consumer:
-    """Owns the link to the broker, one database connection for writing and one that listens."""
+    """Owns the link to the broker, the database connections that write and the one that listens."""
 
     def __init__(self, settings: ServerSettings, dsn: str) -> None:
         self._settings = settings
@@ -94,7 +94,7 @@ class Consumer:
         self._health = Health(settings)
         self._brake = Brake(settings)
         self._tidy_now = asyncio.Event()
-        self._decided: asyncio.Queue[Batch] = asyncio.Queue(maxsize=1)
+        self._decided: list[asyncio.Queue[Batch]] = [asyncio.Queue(maxsize=1) for _ in range(settings.ingest_writers)]
         shared = f"$share/{SHARED_GROUP}/" if settings.ingest_shared else ""
         self._link = Link(settings, (f"{shared}{READINGS}", STATUS))
         self._link.on_connected = self._tidy_now.set
@@ -107,7 +107,7 @@ class Consumer:
                 group.create_task(self._announce(on_ready), name="ready"),
                 group.create_task(self._link.run(), name="link"),
                 group.create_task(self._gather(), name="gather"),
-                group.create_task(self._consume(), name="consume"),
+                *(group.create_task(self._consume(queue), name="consume") for queue in self._decided),
                 group.create_task(self._keep_house(), name="housekeeping"),
                 group.create_task(self._health.run(self._link), name="health"),
             ]
@@ -124,8 +124,11 @@ class Consumer:
     async def _gather(self) -> None:
         """Take arrivals in batches and decide about them, one batch ahead of the database."""
         while True:
-            batch = await self._next_batch()
-            await self._decided.put(self._decide(batch))
+            shares: defaultdict[int, list[Arrival]] = defaultdict(list)
+            for arrival in await self._next_batch():
+                shares[hash(gateway_of(arrival.topic)) % len(self._decided)].append(arrival)
+            for writer, arrivals in shares.items():
+                await self._decided[writer].put(self._decide(arrivals))
 
     async def _next_batch(self) -> list[Arrival]:
         """What has arrived, once there is something; a running stream is gathered for a few milliseconds."""
@@ -136,7 +139,7 @@ class Consumer:
             await asyncio.sleep(self._settings.ingest_batch_seconds)
         return link.take(most)
 
-    async def _consume(self) -> None:
+    async def _consume(self, decided: asyncio.Queue[Batch]) -> None:
         """Store batch after batch on one connection; a new one when it is lost, with the batch in hand kept."""
         delay = _RETRY_FIRST_SECONDS
         batch: Batch | None = None
@@ -147,7 +150,7 @@ class Consumer:
                     self._health.database_up()
                     self._database_ready.set()
                     while True:
-                        batch = batch or await self._decided.get()
+                        batch = batch or await decided.get()
                         await self._store(conn, batch)
                         batch = None
                         delay = _RETRY_FIRST_SECONDS

@@ -164,7 +164,7 @@ def measure(bench: Bench, *, singles: int, batched: int, naive: int, steady_seco
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the readings")
-    parser.add_argument("--mqtt-version", choices=("3.1.1", "5"), default="3.1.1")
+    parser.add_argument("--mqtt-version", choices=("3.1.1", "5"), default="5")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="vw-bench-"))
     bench = Bench(folder, options.mqtt_version)

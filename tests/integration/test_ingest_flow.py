@@ -412,7 +412,7 @@ def test_revoked_gateway_is_refused(database: str, gateway: ProvisionedGateway, 
     assert client.rejected == {one["message_id"]: "unknown-gateway"}
 
 
-@pytest.mark.parametrize("options", [{"VITALWIRE_MQTT_VERSION": "5"}, {"VITALWIRE_INGEST_SHARED": "true"}])
+@pytest.mark.parametrize("options", [{"VITALWIRE_MQTT_VERSION": "3.1.1"}, {"VITALWIRE_INGEST_SHARED": "true"}])
 def test_both_protocol_versions_and_shared_subscriptions_take_readings_in(
     database: str, gateway: ProvisionedGateway, broker: Broker, tmp_path: Path, options: dict[str, str]
 ) -> None:
