@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from server.demo.system import DemoSystem
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()

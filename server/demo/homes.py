@@ -1,4 +1,4 @@
-"""Who lives in the demo: the three homes, and the pattern of the twenty homes of the one-month scenario. Pure values.
+"""Who lives in the demo: the three homes, and the pattern of a care team's time for a scenario's patients. Pure values.
 
 Input: nothing, or a home's number. Output: frozen specifications that `server.demo.seed` writes. Everybody is invented.
 """
@@ -236,48 +236,6 @@ DEMO_HOMES: Final = (
         ),
     ),
 )
-
-_MONTH_NAMES: Final = (
-    *("Adams", "Baker", "Clark", "Diaz", "Evans", "Foster", "Garcia", "Hayes", "Irwin", "Jones"),
-    *("Klein", "Lewis", "Moore", "Nolan", "Owens", "Perez", "Quinn", "Reyes", "Stone", "Turner"),
-)
-_MONTH_ZONES: Final = ("America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles")
-
-
-def month_home(number: int) -> HomeSpec:
-    """Home `number` (from 1) of the one-month scenario: a fifth have both devices, a third a meter, others a cuff."""
-    has_meter = number % 3 == 0 or number % 5 == 0
-    has_cuff = number % 3 != 0 or number % 5 == 0
-    high, low = divmod(number, 256)
-    prefix = f"F1:57:1E:{high:02X}:{low:02X}"
-    cuff = DeviceSpec(
-        id=f"bp-month{number:03d}",
-        kind="blood-pressure",
-        model="VW-BP1",
-        address=f"{prefix}:01",
-        local_name=f"VW-BP-M{number:03d}",
-    )
-    meter = DeviceSpec(
-        id=f"gl-month{number:03d}",
-        kind="glucose",
-        model="VW-GL1",
-        address=f"{prefix}:02",
-        local_name=f"VW-GL-M{number:03d}",
-        passkey=300_000 + number,
-    )
-    family = _MONTH_NAMES[(number - 1) % len(_MONTH_NAMES)]
-    return HomeSpec(
-        patient_id=f"pt-month{number:03d}",
-        name=f"{family}, Month {number:02d}",
-        born=date(1938 + number % 25, 1 + number % 12, 1 + number % 28),
-        sex="female" if number % 2 else "male",
-        phone=f"+1 555 {1000 + number:04d}",
-        zone=_MONTH_ZONES[number % len(_MONTH_ZONES)],
-        goal="Feel well enough for a daily walk",
-        conditions=("I10", "E11.9") if has_cuff else ("E11.9", "I10"),
-        gateway_id=f"gw-month{number:07d}",
-        devices=((cuff,) if has_cuff else ()) + ((meter,) if has_meter else ()),
-    )
 
 
 def month_work(number: int, *, first_day: date, days: int) -> list[tuple[date, Work]]:

@@ -18,7 +18,7 @@ from server.demo import install
 from server.demo.expectations import compare, judge
 from server.demo.layout import Layout
 from server.demo.scenario_run import GatewayAccess, assignments, gateway_id_of, household, live, patient_id_of
-from server.demo.seed import PRACTICE_ID
+from server.demo.seed import PRACTICE_ID, record_month_work
 from server.demo.system import DemoSystem, default_folder
 from simulators.scenario import SCENARIO_FOLDER, Scenario, ScenarioError, expand, planned_readings, read_scenario
 
@@ -101,12 +101,14 @@ def _install(system: DemoSystem, scenario: Scenario) -> None:
     """Identities of the scenario's people and devices; what is there already stays as it is."""
     with connect(system.dsn) as conn:
         conn.execute("SELECT set_config('app.practice_id', %s, true)", (PRACTICE_ID,))
+        new: list[str] = []
         for home in scenario.homes:
             gateway_id = gateway_id_of(scenario.scenario, home.id)
             if conn.execute("SELECT 1 FROM gateway WHERE id = %s", (gateway_id,)).fetchone():
                 continue
             now = clock.now()
             specs = household(scenario, home)
+            new.extend(spec.patient_id for spec in specs)
             for spec in specs:
                 install.enrol_patient(conn, PRACTICE_ID, spec, monitored_from=scenario.start, now=now)
             install.install_gateway(conn, PRACTICE_ID, specs[0], monitored_from=scenario.start, now=now)
@@ -114,6 +116,14 @@ def _install(system: DemoSystem, scenario: Scenario) -> None:
             for (device, slot), patient in assignments(home).items():
                 spec = of_patient[patient_id_of(patient)]
                 install.assign(conn, PRACTICE_ID, spec, device, monitored_from=scenario.start, user_slot=slot)
+        record_month_work(
+            conn,
+            patients=new,
+            nurse_id=f"st-{scenario.scenario}",
+            first_day=scenario.start,
+            days=scenario.days,
+            until=clock.now(),
+        )
     system.admit(gateway_id_of(scenario.scenario, home.id) for home in scenario.homes)
 
 

@@ -6,7 +6,7 @@ changes nothing and returns the same. No reading is ever inserted: readings come
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Final
@@ -17,7 +17,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from server.db.pool import Connection
 from server.db.rows import returned
-from server.demo.homes import DEMO_HOMES, HomeSpec, Work, month_home, month_work
+from server.demo.homes import DEMO_HOMES, HomeSpec, Work, month_work
 from server.demo.install import PRACTITIONER_ID, install_home
 
 PRACTICE_ID: Final = "pr-demo"
@@ -28,7 +28,6 @@ PRACTICE_PHONE: Final = "+1 555 0199"
 NURSE_ID: Final = "st-demorn"
 ASSISTANT_ID: Final = "st-demoma"
 # The nurse of the one-month scenario has no log-in: her days are full, and nobody can be in two places.
-MONTH_NURSE_ID: Final = "st-monthrn"
 # The example number of the NPI check-digit standard: valid by its checksum, assigned to nobody.
 DEMO_NPI: Final = "1234567893"
 
@@ -133,38 +132,19 @@ def seed(
     return SeedResult(practice_id=PRACTICE_ID, created=created, logins=logins, homes=homes)
 
 
-def seed_month(
-    conn: Connection,
-    *,
-    now: datetime,
-    first_day: date,
-    days: int = 30,
-    homes: int = 20,
-    with_work: bool = True,
-) -> tuple[DemoHome, ...]:
-    """The homes of the one-month scenario in the demo practice: a gateway each, enrolled and assigned from `first_day`.
-
-    `with_work` adds the care team's time of those days, at most to `now`. Homes that are there already stay as they
-    are. Call `seed` first: the practice and its people come from there.
-    """
-    if not _exists(conn, PRACTICE_ID):
-        raise LookupError("the demo practice is not there: call seed first")
-    _as_practice(conn, PRACTICE_ID)
+def record_month_work(
+    conn: Connection, *, patients: Sequence[str], nurse_id: str, first_day: date, days: int, until: datetime
+) -> None:
+    """The care team's time for the patients of a scenario, done by a nurse of its own, at most to `until`."""
     conn.execute(
         "INSERT INTO staff (id, practice_id, name, credential) VALUES (%s, %s, 'Priya Shah', 'RN')"
         " ON CONFLICT DO NOTHING",
-        (MONTH_NURSE_ID, PRACTICE_ID),
+        (nurse_id, PRACTICE_ID),
     )
-    specs = [month_home(number) for number in range(1, homes + 1)]
-    for number, spec in enumerate(specs, start=1):
-        if conn.execute("SELECT 1 FROM gateway WHERE id = %s", (spec.gateway_id,)).fetchone():
-            continue
-        install_home(conn, PRACTICE_ID, spec, monitored_from=first_day, now=now)
-        if with_work:
-            planned = month_work(number, first_day=first_day, days=days)
-            placed = [_placed(item, day) for day, item in planned]
-            _work(conn, PRACTICE_ID, spec.patient_id, placed, nurse_id=MONTH_NURSE_ID, until=now)
-    return tuple(_read_home(conn, spec) for spec in specs)
+    for number, patient_id in enumerate(patients, start=1):
+        planned = month_work(number, first_day=first_day, days=days)
+        placed = [_placed(item, day) for day, item in planned]
+        _work(conn, PRACTICE_ID, patient_id, placed, nurse_id=nurse_id, until=until)
 
 
 # --- the practice and its people ----------------------------------------------------------------------------------

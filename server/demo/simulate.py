@@ -11,7 +11,13 @@ from server.demo.scenario_command import scenario_command
 from server.provision import provision_command
 from simulators.cli import app as laboratory
 
-app = typer.Typer(no_args_is_help=True, help=laboratory.info.help)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=laboratory.info.help,
+)
 app.registered_commands.extend(laboratory.registered_commands)
 app.command("scenario")(scenario_command)
 app.command("provision")(provision_command)

@@ -9,7 +9,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from gateway.contract import GATEWAY_ID
-from server.demo.seed import PRACTICE_ID, SeedResult, seed, seed_month, working_day_before
+from server.demo.seed import PRACTICE_ID, SeedResult, record_month_work, seed, working_day_before
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)  # a Friday
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -41,7 +41,6 @@ def test_practice_is_flagged_as_simulated(conn):
 
 def test_no_reading_is_inserted(conn):
     _seed(conn)
-    seed_month(conn, now=NOW, first_day=date(2026, 10, 1), homes=3)
 
     assert _count(conn, "observation") == 0
     assert _count(conn, "alert_work") == 0
@@ -134,33 +133,18 @@ def test_nobody_works_in_the_future_or_before_the_enrolment(conn):
     assert _count(conn, "time_entry WHERE ended_at > '2026-11-02T10:00:00Z'") == 0
 
 
-def test_month_of_twenty_patients_fits_the_one_place_at_a_time_rule(conn):
+@pytest.mark.parametrize("first_day", [date(2026, 10, 1), date(2026, 10, 20), date(2026, 11, 1), date(2026, 11, 10)])
+def test_month_work_of_twenty_patients_fits_the_one_place_at_a_time_rule(conn, first_day):
     _seed(conn)
+    before = _count(conn, "time_entry")
+    patients = [f"pt-month{number:03d}" for number in range(1, 21)]
+    for patient in patients:
+        conn.execute("INSERT INTO patient (id, practice_id, name) VALUES (%s, %s, 'Month')", (patient, PRACTICE_ID))
 
-    homes = seed_month(conn, now=NOW, first_day=date(2026, 10, 1), days=31)
+    record_month_work(conn, patients=patients, nurse_id="st-month", first_day=first_day, days=31, until=NOW)
 
-    assert len(homes) == 20
-    assert len({home.gateway_id for home in homes}) == 20
-    assert len({device.address for home in homes for device in home.devices}) == sum(len(h.devices) for h in homes)
-    assert all(home.monitored_from == date(2026, 10, 1) for home in homes)
-    kinds = {tuple(device.kind for device in home.devices) for home in homes}
-    assert kinds == {("blood-pressure",), ("glucose",), ("blood-pressure", "glucose")}
-    assert _count(conn, "time_entry WHERE patient_id LIKE 'pt-month%'") > 60
-    assert seed_month(conn, now=NOW, first_day=date(2026, 10, 1), days=31) == homes
-
-
-@pytest.mark.parametrize("first_day", [date(2026, 10, 20), date(2026, 11, 1), date(2026, 11, 10)])
-def test_a_scenario_month_may_be_the_demo_homes_own_month(conn, first_day):
-    _seed(conn)
-
-    seed_month(conn, now=NOW, first_day=first_day, days=31)
-
-    assert _count(conn, "time_entry WHERE patient_id LIKE 'pt-month%'") > 20
-
-
-def test_month_without_the_practice_says_what_to_do(conn):
-    with pytest.raises(LookupError, match="call seed first"):
-        seed_month(conn, now=NOW, first_day=date(2026, 10, 1))
+    assert _count(conn, "time_entry") - before > 20
+    assert _count(conn, "time_entry WHERE performer_id = 'st-month' AND ended_at > '2026-11-22T23:59:59Z'") == 0
 
 
 def test_working_days_skip_the_weekend():
