@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Real Bluetooth peripherals without hardware: an air for processes, devices on it, and scenarios.",
 )
 scenario_app = typer.Typer(no_args_is_help=True, help="Scenario files: who measures what, when, and what breaks.")
@@ -84,6 +87,9 @@ def device(
     ledger: Annotated[Path | None, typer.Option(help="append every measurement here, one JSON object a line")] = None,
     every: Annotated[float | None, typer.Option(help="measure by itself every so many seconds")] = None,
     seed: Annotated[int, typer.Option(help="whose body it measures")] = 0,
+    history_days: Annotated[
+        int, typer.Option(min=0, max=400, help="days before today that a new device already remembers")
+    ] = 0,
     passkey: Annotated[int | None, typer.Option(help="the six digits a meter shows; else new ones each time")] = None,
     name: Annotated[str | None, typer.Option(help="name it advertises")] = None,
     model: Annotated[str | None, typer.Option(help="model it reports")] = None,
@@ -127,6 +133,7 @@ def device(
         ledger_path=ledger,
         every_seconds=every,
         control_address=control,
+        history_days=history_days,
     )
     _run(work, "device")
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from simulators.air import Air
-from simulators.clock import SystemClock
 from simulators.control import ControlServer, DeviceControl
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor
 from simulators.devices.glucose_meter import GlucoseMeter
+from simulators.history import BackdatedClock, recall
 from simulators.ledger import Ledger
 from simulators.link import Hub
 from simulators.memory import DeviceMemory
@@ -97,14 +97,24 @@ async def run_device(
     ledger_path: Path | None,
     every_seconds: float | None,
     control_address: str,
+    history_days: int = 0,
 ) -> None:
-    """One device with its control socket; measures by itself every `every_seconds` if given."""
+    """One device with its control socket; measures by itself every `every_seconds` if given.
+
+    A device that never measured before remembers the `history_days` before today, and is carried to the gateway now.
+    """
     ledger = Ledger(ledger_path)
-    device = DEVICE_KINDS[kind](settings, air=radio, clock=SystemClock(), memory=DeviceMemory(state), ledger=ledger)
+    clock = BackdatedClock()
+    memory = DeviceMemory(state)
+    device = DEVICE_KINDS[kind](settings, air=radio, clock=clock, memory=memory, ledger=ledger)
     control = DeviceControl(device)
     server = ControlServer(control)
     async with until_signalled() as stop:
+        if history_days and memory.next_sequence == 1:
+            await recall(control, clock, kind=kind, days=history_days, zone=settings.zone, seed=settings.seed)
         await device.power_on()
+        if device.undelivered:
+            await device.go_on_air()
         address = await server.listen(control_address)
         measuring = asyncio.ensure_future(_measure_for_ever(control, every_seconds)) if every_seconds else None
         announce(id=settings.device_id, kind=kind, address=settings.address, control=address)

@@ -145,9 +145,9 @@ class DemoSystem:
         hub = self.family.start("radio-hub", [*_VITALWIRE, "simulate", "hub", "--listen", "tcp://127.0.0.1:0"])
         air = str(hub.wait_ready_line()["address"])
         devices = [
-            (device, self._start_device(device, air, measure_every, seed=number))
-            for home in self.homes
-            for number, device in enumerate(home.devices, 1)
+            (device, self._start_device(home, device, air, measure_every, seed=10 * place + number))
+            for place, home in enumerate(self.homes, 1)
+            for number, device in enumerate(home.devices)
         ]
         radios = [(home, self._start_radio(home, air, number)) for number, home in enumerate(self.homes, 1)]
         for device, child in devices:
@@ -156,15 +156,19 @@ class DemoSystem:
         for home, radio in radios:
             self._start_gateway(home, str(radio.wait_ready_line()["bus_address"]))
 
-    def _start_device(self, device: DemoDevice, air: str, measure_every: int | None, *, seed: int) -> Child:
+    def _start_device(
+        self, home: DemoHome, device: DemoDevice, air: str, measure_every: int | None, *, seed: int
+    ) -> Child:
         argv = [*_VITALWIRE, "simulate", "device", device.kind, "--id", device.id, "--address", device.address]
         argv += ["--hub", air, "--name", device.local_name, "--model", device.model, "--seed", str(seed)]
         argv += ["--state", str(self.layout.device(device.id)), "--ledger", str(self.layout.ledger(device.id))]
-        argv += ["--control", "tcp://127.0.0.1:0"]
+        argv += ["--control", "tcp://127.0.0.1:0", "--zone", home.zone]
         if device.passkey is not None:
             argv += ["--passkey", f"{device.passkey:06d}"]
         if measure_every is not None:
-            argv += ["--every", str(measure_every + 7 * seed)]
+            # A new device remembers the days since the patient was enrolled; the gateway reads them first.
+            days = (clock.now().date() - home.monitored_from).days
+            argv += ["--every", str(measure_every + seed % 10), "--history-days", str(days)]
         return self.family.start(f"device-{device.id}", argv)
 
     def _start_radio(self, home: DemoHome, air: str, number: int) -> Child:
