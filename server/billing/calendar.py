@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 MICROSECONDS: Final = 1_000_000
 ONE_DAY: Final = timedelta(days=1)
@@ -32,8 +33,7 @@ def zone(name: str) -> ZoneInfo:
         raise UnknownZoneError(f"{name!r} is no IANA time zone; write one such as America/New_York") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class ServicePeriod:
+class ServicePeriod(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Local dates, both ends included, over which one code is decided."""
 
     first: date

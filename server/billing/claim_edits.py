@@ -32,6 +32,7 @@ def edits() -> Mapping[tuple[str, str], tuple[tuple[date | None, str], ...]]:
     return {pair: tuple(rows) for pair, rows in found.items()}
 
 
+@lru_cache(maxsize=8192)
 def indicator(first: str, second: str, day: date) -> str | None:
     """The modifier indicator of an edit in force on the day."""
     if day < _SPEAKS_FROM:

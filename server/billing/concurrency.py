@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Final
@@ -24,6 +24,8 @@ from server.billing.parameter_tree import TABLES, Citation, ParameterError, cita
 VERDICTS: Final = frozenset({"allowed", "distinct", "hold", "same-practitioner", "nobody", "yields"})
 _EPISODE_CODES: Final = frozenset({"99453", "98975"})
 _CCM_LANES: Final = frozenset({"ccm-staff", "ccm-complex", "ccm-practitioner"})
+# Verdicts under which two services may both stand.
+_STANDS: Final = frozenset({"allowed", "distinct"})
 _RPM: Final = frozenset({"rpm-device", "rpm-time"})
 
 
@@ -60,6 +62,7 @@ def matrix() -> Mapping[frozenset[str], tuple[Verdict, ...]]:
     return found
 
 
+@lru_cache(maxsize=8192)
 def verdict(one: str, other: str, day: date) -> Verdict | None:
     """The verdict on two groups on the day; `None` for one group with itself or before the pair existed."""
     verdicts = matrix().get(frozenset((one, other)))
@@ -129,7 +132,9 @@ def _same_code(ctx: Context, line: Determination, service: Service, place: int) 
 
 def _span(line: Determination) -> ServicePeriod:
     """The dates a line speaks for: its period, and its date of service where that lies before."""
-    return replace(line.period, first=min(line.period.first, line.service_from))
+    if line.period.first <= line.service_from:
+        return line.period
+    return msgspec.structs.replace(line.period, first=line.service_from)
 
 
 def _other_practitioner(
@@ -159,7 +164,7 @@ def _other_code(ctx: Context, line: Determination, service: Service, place: int)
         question = f"Does {service.practitioner} monitor this patient? Only one practitioner bills remote monitoring."
         return _held(line, reason, question)
     found = verdict(mine.group, theirs.group, line.service_to)
-    if found is None or found.mode in {"allowed", "distinct"}:
+    if found is None or found.mode in _STANDS:
         return line
     same = ctx.same_group(service.practitioner, line.practitioner)
     text = f"{service.code} was {service.status} by {service.practitioner} for {service.from_}..{service.to}"
@@ -253,13 +258,18 @@ def _against_each_other(ctx: Context, lines: list[Determination]) -> list[Determ
     """Pairs of groups that both reach a line: the designated one stays, else both are held."""
     chosen = _designated_programs(ctx)
     kept = list(lines)
-    for winner in lines:
-        if not winner.earned:
+    groups = [ctx.codes[line.code].group for line in lines]
+    for winner, theirs in zip(lines, groups, strict=True):
+        if theirs is None or not winner.earned:
             continue
-        for place, line in enumerate(lines):
-            if line is winner or not line.period.meets(winner.period.first, winner.period.last):
+        for place, (line, mine) in enumerate(zip(lines, groups, strict=True)):
+            if mine is None or mine == theirs or line is winner:
                 continue
-            kept[place] = _yield_to(ctx, kept[place], line, winner, chosen)
+            found = verdict(mine, theirs, max(line.service_to, winner.service_to))
+            if found is None or found.mode in _STANDS or _one_family(mine, theirs):
+                continue
+            if line.period.meets(winner.period.first, winner.period.last):
+                kept[place] = _yield_to(ctx, kept[place], line, winner, chosen)
     return kept
 
 
@@ -270,7 +280,7 @@ def _yield_to(
     if mine is None or theirs is None or _one_family(mine, theirs):
         return now
     found = verdict(mine, theirs, max(line.service_to, winner.service_to))
-    if found is None or found.mode in {"allowed", "distinct"}:
+    if found is None or found.mode in _STANDS:
         return now
     if found.mode == "same-practitioner" and not ctx.same_group(line.practitioner, winner.practitioner):
         return now

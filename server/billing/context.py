@@ -78,6 +78,8 @@ class Context:
         self.entries: tuple[TimeEntry, ...] = tuple(entry for entry, _ in self._month_entries.values())
         self._ledgers: dict[tuple[str, str, ServicePeriod], TimeLedger] = {}
         self._days: dict[int, DayLedger] = {}
+        self._windows: dict[tuple[str, str], tuple[ConsentWindow, ...]] = {}
+        self._performers: dict[tuple[str, str], bool] = {}
 
     @cached_property
     def rank(self) -> Mapping[str, int]:
@@ -132,6 +134,13 @@ class Context:
 
     def consent_windows(self, program: str, practitioner: str) -> tuple[ConsentWindow, ...]:
         """Complete consents to this practitioner, oldest first. An incomplete consent unlocks nothing."""
+        key = (program, practitioner)
+        windows = self._windows.get(key)
+        if windows is None:
+            windows = self._windows[key] = self._read_windows(program, practitioner)
+        return windows
+
+    def _read_windows(self, program: str, practitioner: str) -> tuple[ConsentWindow, ...]:
         needed = self.required_statements(program)
         found = []
         for place, consent in enumerate(self.facts.consents):
@@ -173,8 +182,12 @@ class Context:
     @cached_property
     def _known_entries(self) -> tuple[tuple[TimeEntry, int, int], ...]:
         """Entries recorded by `as_of` with their ends in microseconds, in order of time."""
-        known = [(e, microseconds(e.start), microseconds(e.end)) for e in self.facts.time_entries]
-        known = [found for found in known if found[0].recorded_at <= self.facts.as_of]
+        as_of = self.facts.as_of
+        known = [
+            (entry, microseconds(entry.start), microseconds(entry.end))
+            for entry in self.facts.time_entries
+            if entry.recorded_at <= as_of
+        ]
         return tuple(sorted(known, key=lambda found: (found[1], found[2], found[0].id)))
 
     def _entries_in(self, span: Span) -> dict[str, tuple[TimeEntry, Span]]:
@@ -212,7 +225,9 @@ class Context:
         mine = [found for found in entries.values() if found[0].program == course.program]
         if not mine:
             return TimeLedger()
-        closed = (*self._consent_gates(course), *gates, *self._stay_gates, *self._enrollment_gates(course))
+        first, last = min(span[0] for _, span in mine), max(span[1] for _, span in mine)
+        shut = (*self._consent_gates(course), *gates, *self._stay_gates, *self._enrollment_gates(course))
+        closed = tuple(gate for gate in shut if gate.start < last and gate.end > first)
         conflicts = self._month_conflicts if entries is self._month_entries else _cross_program(entries)
         rows: list[EntryRow] = []
         clean: list[Piece] = []
@@ -222,7 +237,7 @@ class Context:
                 entry,
                 span,
                 whole=self._whole_exclusion(entry, course, span),
-                closed=(*closed, *conflicts.get(entry.id, ())),
+                closed=(*closed, *conflicts[entry.id]) if entry.id in conflicts else closed,
                 elsewhere=self._elsewhere(entry),
             )
             rows.append(row)
@@ -245,6 +260,13 @@ class Context:
         return Exclusion(microseconds=span[1] - span[0], reason=reason) if reason else None
 
     def _may_perform(self, performer: str, practitioner: str) -> bool:
+        key = (performer, practitioner)
+        found = self._performers.get(key)
+        if found is None:
+            found = self._performers[key] = self._qualified(performer, practitioner)
+        return found
+
+    def _qualified(self, performer: str, practitioner: str) -> bool:
         person = self.practitioners.get(performer)
         if person is not None:
             return self.may_bill(person) and self.same_group(performer, practitioner)
@@ -299,15 +321,23 @@ class Context:
             reason = "CONSENT_REVOKED" if enrollment.end_reason == "consent-withdrawn" else "EPISODE_ENDED_EARLY"
         yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
 
-    def _elsewhere(self, entry: TimeEntry) -> Iterator[ClosedSpan]:
+    def _elsewhere(self, entry: TimeEntry) -> tuple[ClosedSpan, ...]:
+        return self._bookings.get(entry.performer, ())
+
+    @cached_property
+    def _bookings(self) -> Mapping[str, tuple[ClosedSpan, ...]]:
+        """By performer: what the same people did for other patients."""
+        found: dict[str, tuple[ClosedSpan, ...]] = {}
         for place, other in enumerate(self.facts.elsewhere):
-            if other.performer == entry.performer and other.patient != self.facts.patient.id:
-                yield ClosedSpan(
+            if other.patient != self.facts.patient.id:
+                span = ClosedSpan(
                     start=microseconds(other.start),
                     end=microseconds(other.end),
                     reason=DISPUTED,
                     with_=(f"elsewhere/{place}",),
                 )
+                found[other.performer] = (*found.get(other.performer, ()), span)
+        return found
 
     # --- days ---
 

@@ -77,7 +77,7 @@ def _proof(proof: Proof) -> dict[str, object]:
         "text": proof.text,
         "citation": proof.citation.as_json(),
         "evidence": list(proof.evidence),
-        "without": dict(sorted(proof.without.items())),
+        "without": dict(proof.without),
     }
 
 

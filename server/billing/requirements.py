@@ -41,8 +41,14 @@ EXCLUSION_RULES: Final = {
 
 def split(checks: Iterable[Check]) -> tuple[tuple[Proof, ...], tuple[Reason, ...]]:
     """Proofs and unmet requirements, in order."""
-    listed = tuple(checks)
-    return tuple(c for c in listed if isinstance(c, Proof)), tuple(c for c in listed if isinstance(c, Reason))
+    proofs: list[Proof] = []
+    reasons: list[Reason] = []
+    for check in checks:
+        if isinstance(check, Proof):
+            proofs.append(check)
+        else:
+            reasons.append(check)
+    return tuple(proofs), tuple(reasons)
 
 
 def rule_id(path: str) -> str:
@@ -69,11 +75,10 @@ def flag(
 
 def time_block(ctx: Context, path: str, *, need: int, counted: Tally, what: str, day: date | None = None) -> Check:
     """Seconds counted against seconds needed; `need` in seconds."""
-    evidence = tuple(sorted(entry for entry, gained in counted.by_entry.items() if gained))
+    evidence = counted.evidence
     have_text = seconds_text(counted.total)
     text = f"{what} needs {clock_text(need * MICROSECONDS)} in the month; {clock_text(counted.total)} counted"
     if counted.total >= need * MICROSECONDS:
-        without = {entry: seconds_text(counted.without(entry)) for entry in evidence}
         return Proof(
             rule=rule_id(path),
             text=text,
@@ -82,7 +87,7 @@ def time_block(ctx: Context, path: str, *, need: int, counted: Tally, what: str,
             have=have_text,
             need=str(need),
             unit="s",
-            without=without,
+            without=counted.counterfactuals,
         )
     return Reason(
         reason="TIME_BELOW_THRESHOLD",

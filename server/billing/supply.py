@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+import msgspec
+
 from server.billing.calendar import ServicePeriod
 from server.billing.context import Context, Course
 from server.billing.day_ledger import DayLedger
@@ -88,7 +90,7 @@ def _period_lines(ctx: Context, course: Course, codes: SupplyCodes, one: Decided
     day = one.judged_on
     if not ctx.codes[codes.many].in_force(day):
         return
-    judged = replace(one.period, last=day)
+    judged = one.period if day == one.period.last else msgspec.structs.replace(one.period, last=day)
     dates = one.days.dates(judged)
     many = ctx.tree.whole(f"{codes.rules}/many_days", day)
     few_path = f"{codes.rules}/few_days"
@@ -305,7 +307,7 @@ def setup_line(
         program=course.program,
         practitioner=course.practitioner,
         # Set-up is furnished by the day its floor is met: what happens later in the device period does not touch it.
-        period=judged if reached is None else replace(judged, last=reached),
+        period=judged if reached is None else msgspec.structs.replace(judged, last=reached),
         service_from=service_on,
         service_to=service_on,
         units=int(reached is not None),

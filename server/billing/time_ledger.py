@@ -6,11 +6,15 @@ Output: `TimeLedger`: pieces that count, exclusions by entry. Seconds are exact 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final
 
+import msgspec
+
+from server.billing.calendar import seconds_text
 from server.billing.fact_types import TimeEntry
 
 NEVER_COUNTS: Final = frozenset({"voicemail", "text", "scheduling", "setup", "clerical"})
@@ -18,9 +22,10 @@ DISPUTED: Final = "STAFF_DOUBLE_BOOKED"
 
 Span = tuple[int, int]
 
+_IN_TIME: Final = attrgetter("start", "end", "entry")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedSpan:
+
+class ClosedSpan(msgspec.Struct, frozen=True, kw_only=True):
     """A span of instants (microseconds, half-open) in which no second counts."""
 
     start: int
@@ -29,8 +34,7 @@ class ClosedSpan:
     with_: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exclusion:
+class Exclusion(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds of one entry that do not count."""
 
     microseconds: int
@@ -38,8 +42,7 @@ class Exclusion:
     with_: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of one entry that may count."""
 
     start: int
@@ -48,30 +51,38 @@ class Piece:
     performer: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The union of pieces: no second twice, whoever worked."""
 
     total: int = 0
-    by_entry: dict[str, int] = field(default_factory=dict)
-    alone: dict[str, int] = field(default_factory=dict)
-    overlaps: dict[str, list[Exclusion]] = field(default_factory=dict)
+    by_entry: dict[str, int] = {}
+    alone: dict[str, int] = {}
+    overlaps: dict[str, list[Exclusion]] = {}
 
     def without(self, entry: str) -> int:
         """What would be left had the entry not been made: only the seconds nobody else covers are lost."""
         return self.total - self.alone.get(entry, 0)
 
+    @cached_property
+    def evidence(self) -> tuple[str, ...]:
+        """Entries of which at least a microsecond counts, by id."""
+        return tuple(sorted([entry for entry, gained in self.by_entry.items() if gained]))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryRow:
+    @cached_property
+    def counterfactuals(self) -> Mapping[str, str]:
+        """Seconds, as text, that would be left without each entry of the evidence."""
+        total, alone = self.total, self.alone
+        return {entry: seconds_text(total - alone.get(entry, 0)) for entry in self.evidence}
+
+
+class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the period with what was cut from it."""
 
     entry: TimeEntry
     exclusions: tuple[Exclusion, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeLedger:
+class TimeLedger(msgspec.Struct, frozen=True, kw_only=True):
     """All entries of one program that touch the period."""
 
     rows: tuple[EntryRow, ...] = ()
@@ -109,12 +120,14 @@ def admit(
     span: Span,
     *,
     whole: Exclusion | None,
-    closed: Iterable[ClosedSpan],
-    elsewhere: Iterable[ClosedSpan],
+    closed: Sequence[ClosedSpan],
+    elsewhere: Sequence[ClosedSpan],
 ) -> tuple[EntryRow, list[Span], list[Span]]:
     """One entry clipped to the period: its row, the pieces that count, the pieces that are in dispute."""
     if whole is not None:
         return EntryRow(entry=entry, exclusions=(whole,)), [], []
+    if not closed and not elsewhere:
+        return EntryRow(entry=entry, exclusions=()), [span], []
     pieces: list[Span] = [span]
     exclusions: list[Exclusion] = []
     for shut in closed:
@@ -136,7 +149,7 @@ def admit(
 
 def tally(pieces: Iterable[Piece]) -> Tally:
     """Union of the pieces. A second covered twice is credited to the piece that began first."""
-    ordered = sorted(pieces, key=lambda piece: (piece.start, piece.end, piece.entry))
+    ordered = sorted(pieces, key=_IN_TIME)
     by_entry: dict[str, int] = {}
     overlaps: dict[str, list[Exclusion]] = {}
     total = 0
@@ -144,17 +157,19 @@ def tally(pieces: Iterable[Piece]) -> Tally:
     holder = ""
     crowded = False
     for piece in ordered:
-        fresh = max(piece.start, covered_to)
-        gained = max(piece.end - fresh, 0)
-        lost = piece.end - piece.start - gained
-        if lost:
-            crowded = True
-            shared = Exclusion(microseconds=lost, reason="OVERLAP_SAME_PROGRAM", with_=(holder,) if holder else ())
-            overlaps.setdefault(piece.entry, []).append(shared)
-        by_entry[piece.entry] = by_entry.get(piece.entry, 0) + gained
+        start, end, entry = piece.start, piece.end, piece.entry
+        gained = end - start
+        if start < covered_to:
+            gained = end - covered_to if end > covered_to else 0
+            lost = end - start - gained
+            if lost:
+                crowded = True
+                shared = Exclusion(microseconds=lost, reason="OVERLAP_SAME_PROGRAM", with_=(holder,) if holder else ())
+                overlaps.setdefault(entry, []).append(shared)
+        by_entry[entry] = by_entry.get(entry, 0) + gained
         total += gained
-        if piece.end > covered_to:
-            covered_to, holder = piece.end, piece.entry
+        if end > covered_to:
+            covered_to, holder = end, entry
     alone = _alone(ordered) if crowded else dict(by_entry)
     return Tally(total=total, by_entry=by_entry, alone=alone, overlaps=overlaps)
 
