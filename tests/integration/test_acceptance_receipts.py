@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,6 @@ import pytest
 from gateway.contract import MAX_PAYLOAD_BYTES, receipts_topic
 from tests.support.broker import mosquitto
 from tests.support.ingest import Home, home, ingest, provisioned, reading, rows, wait_until
-
-SENTINEL = "asked-after-the-lock"
 
 
 @contextmanager
@@ -45,10 +44,11 @@ def wait_for_the_writer_to_wait(dsn: str) -> int:
 
 
 def receipts_so_far(client: Home) -> set[str]:
-    """What the broker has delivered up to now: a message sent behind everything else shows that nothing is under way."""
-    client.publish({"stored": [SENTINEL], "rejected": []}, topic=receipts_topic(client.gateway_id))
-    client.wait_for([SENTINEL])
-    return {*client.stored, *client.rejected} - {SENTINEL}
+    """What the broker has delivered up to now; a message sent behind everything else shows the end."""
+    last = f"asked-{uuid.uuid4()}"
+    client.publish({"stored": [last], "rejected": []}, topic=receipts_topic(client.gateway_id))
+    client.wait_for([last])
+    return {name for name in (*client.stored, *client.rejected) if not name.startswith("asked-")}
 
 
 @pytest.mark.parametrize("victim", ["ingest", "database connection"])
