@@ -28,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Alert rules: evaluate cases, test a rule set, run the worker.",
 )
 Rules = Annotated[
@@ -51,7 +52,9 @@ def evaluate(
 
 @app.command("test")
 def check_rules(
-    rules: Annotated[Path, typer.Argument(help="Rule set (YAML).")] = DEFAULT_POLICY,
+    rules: Annotated[
+        Path, typer.Argument(metavar="RULES", help="Rule set (YAML).", show_default="the adult default")
+    ] = DEFAULT_POLICY,
     cases: Annotated[
         Path | None, typer.Option("--cases", help="Cases; without it NAME.cases.yaml beside the rule set.")
     ] = None,
@@ -84,6 +87,8 @@ def run() -> None:
 
     Needs DATABASE_URL (or DATABASE_URL_FILE). Prints {"ready": true} once the database is reached. Any number of
     workers may run at once.
+
+    Example: DATABASE_URL=postgresql://localhost/vitalwire vitalwire alerts run
     """
     from alerts.worker import Worker
 
@@ -103,7 +108,10 @@ def run() -> None:
 def list_alerts(
     practice: Annotated[str | None, typer.Option("--practice", help="Only this practice.")] = None,
 ) -> None:
-    """Print every live alert as a JSON line, most severe first. Needs DATABASE_URL (or DATABASE_URL_FILE)."""
+    """Print every live alert as a JSON line, most severe first. Needs DATABASE_URL (or DATABASE_URL_FILE).
+
+    Example: vitalwire alerts list --practice pr1
+    """
     from alerts import tables
     from alerts.worker import connect
 

@@ -33,6 +33,8 @@ T = TypeVar("T")
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="The home box: reads Bluetooth devices and sends their readings to the practice.\n\n"
     "First time? 1. scan: is the device heard? 2. pair: put it on this home's list. 3. run: leave it running. "
     "4. status: is everything well? 5. outbox: what has not reached the server yet?",
@@ -100,6 +102,8 @@ def run() -> None:
     Settings come from the environment: VITALWIRE_GATEWAY_ID, VITALWIRE_MQTT_URL (mqtts://host:8883),
     VITALWIRE_MQTT_USERNAME and VITALWIRE_MQTT_PASSWORD_FILE or VITALWIRE_MQTT_CERT_FILE and …_KEY_FILE,
     VITALWIRE_TIME_ZONE (zone of this home), VITALWIRE_GATEWAY_DATA. Logs are JSON lines on stderr, ids only.
+
+    Example: VITALWIRE_GATEWAY_ID=gw-0123456789 VITALWIRE_MQTT_URL=mqtts://broker.example.org vitalwire gateway run
     """
     settings = _settings()
     _log_to_stderr(logging.INFO)
@@ -121,6 +125,8 @@ def scan(
     """Show which health devices are on the air. Reads nothing and changes nothing.
 
     Most devices are silent until they are used: take a measurement, or press the pairing button, then scan.
+
+    Example: vitalwire gateway scan --seconds 30
     """
     _log_to_stderr(logging.CRITICAL)
     from gateway.enrol import Heard, describe, listen
@@ -155,7 +161,7 @@ def scan(
 
 @app.command()
 def pair(
-    device: Annotated[str, typer.Argument(help="Address or name, as `scan` shows it.")],
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Address or name, as `scan` shows it.")],
     device_id: Annotated[str, typer.Option("--id", help="The device's id from the practice, for example bp-3c7d9e.")],
     seconds: Annotated[float, typer.Option(min=5, max=600, help="How long to wait for the device.")] = 60.0,
     time_zone: Annotated[str, typer.Option(envvar="VITALWIRE_TIME_ZONE", help="Zone of this home.")] = "UTC",
@@ -167,6 +173,8 @@ def pair(
 
     Stop the running gateway first (two programs cannot pair at once). Put the device in pairing mode; if it shows six
     digits, you are asked for them. The practice can do the same from its device page, without this command.
+
+    Example: vitalwire gateway pair A&D_UA-651BLE --id bp-3c7d9e --time-zone America/New_York
     """
     if time_zone not in available_timezones():
         message = f"{time_zone!r} is not a time zone; for example America/New_York"
@@ -209,7 +217,10 @@ async def _ask_passkey(_address: str) -> int | None:
 
 @app.command()
 def status(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -> None:
-    """Is everything well? What the running gateway last said about itself."""
+    """Is everything well? What the running gateway last said about itself.
+
+    Example: vitalwire gateway status
+    """
     path = data / "status.json"
     try:
         raw = path.read_bytes()
@@ -277,7 +288,10 @@ def _with_outbox(data: Path, work: Callable[[Outbox], Awaitable[T]], *, as_json:
 
 @outbox_app.command("show")
 def outbox_show(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -> None:
-    """What waits, what the server refused and why, what could not be read. Shows ids, never values."""
+    """What waits, what the server refused and why, what could not be read. Shows ids, never values.
+
+    Example: vitalwire gateway outbox show
+    """
     _log_to_stderr(logging.CRITICAL)
 
     async def work(outbox: Outbox) -> dict[str, Any]:
@@ -311,7 +325,10 @@ def outbox_show(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -
 
 @outbox_app.command("redecode")
 def outbox_redecode(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -> None:
-    """Read quarantined packets again, after an update of the drivers. Readings that were known stay as they are."""
+    """Read quarantined packets again, after an update of the drivers. Readings that were known stay as they are.
+
+    Example: vitalwire gateway outbox redecode
+    """
     _log_to_stderr(logging.CRITICAL)
     from gateway.history import read_again
 
@@ -326,7 +343,10 @@ def outbox_send_again(
     as_json: JsonOption = False,
 ) -> None:
     """Send once more what the server confirmed since then: after it was restored from an older backup. Harmless
-    otherwise, the server knows every reading it has. Restart the gateway afterwards."""
+    otherwise, the server knows every reading it has. Restart the gateway afterwards.
+
+    Example: vitalwire gateway outbox send-again --since 2026-03-01
+    """
     _log_to_stderr(logging.CRITICAL)
     moment = since.replace(tzinfo=UTC)
     count = _with_outbox(data, lambda outbox: outbox.send_again(settled_since=moment), as_json=as_json)

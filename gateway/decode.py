@@ -286,7 +286,7 @@ def decode_stream(source: BinaryIO, target: BinaryIO, *, model: str | None = Non
 
 # --- command --------------------------------------------------------------------------------------------------------
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -7,11 +7,13 @@ called, so that a home box needs none of the server's packages and `vitalwire de
 from __future__ import annotations
 
 import importlib
-import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from server.failures import Failure, failure_of, help_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +59,46 @@ def _usage() -> str:
     )
 
 
-def _fail(message: str, where: str) -> int:
-    print(json.dumps({"error": {"kind": "UsageError", "message": message, "where": where}}), file=sys.stderr)
-    return 2
+def _fail(failure: Failure, *, as_json: bool) -> int:
+    print(failure.as_json() if as_json else f"vitalwire: {failure.as_text()}", file=sys.stderr)
+    return failure.code
+
+
+def _speaks_json(name: str, words: list[str]) -> bool:
+    """Whether messages are for scripts. The demo, the home box and three server processes talk to people."""
+    if "--json" in words:
+        return True
+    return "ingest" in words[:1] if name == "server" else name not in {"demo", "gateway"}
 
 
 def _load(command: Command) -> Callable[..., Any]:
-    """The callable of a sub-command; typer applications become commands with the right program name."""
+    """The callable of a sub-command, to be called with its words and the program's name."""
     target = getattr(importlib.import_module(command.module), command.attribute)
     import typer
 
-    if isinstance(target, typer.Typer):
-        return typer.main.get_command(target)
-    return target  # type: ignore[no-any-return]  # a plain callable with the same signature
+    return typer.main.get_command(target).main
+
+
+def _run(name: str, command: Command, words: list[str]) -> int:
+    """Run a sub-command to its exit code. Whatever it raises becomes one message: typer prints and exits nowhere."""
+    path = f"vitalwire {name}"
+    try:
+        result = _load(command)(args=words, prog_name=path, standalone_mode=False)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in _OWN_PACKAGES:
+            return _fail(failure_of(error, command=path), as_json=_speaks_json(name, words))
+        print(f"{path} needs the package {error.name}: pip install 'vitalwire[{command.extra}]'", file=sys.stderr)
+        return 1
+    except Exception as error:  # the outermost shell: one message instead of a traceback
+        if text := help_of(error):
+            print(text)
+            return 0
+        if os.environ.get("VITALWIRE_TRACEBACK"):
+            raise
+        return _fail(failure_of(error, command=path), as_json=_speaks_json(name, words))
+    except KeyboardInterrupt:
+        return 130
+    return result if isinstance(result, int) else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,19 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
     name, *rest = words
     command = COMMANDS.get(name)
     if command is None:
-        return _fail(f"there is no command {name!r}; `vitalwire --help` lists them", "COMMAND")
-    try:
-        run = _load(command)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in _OWN_PACKAGES:
-            raise
-        print(
-            f"vitalwire {name} needs the package {error.name}: pip install 'vitalwire[{command.extra}]'",
-            file=sys.stderr,
-        )
-        return 1
-    result = run(args=rest, prog_name=f"vitalwire {name}")
-    return result if isinstance(result, int) else 0
+        message = f"there is no command {name!r}; `vitalwire --help` lists them"
+        return _fail(Failure(code=2, kind="UsageError", message=message, where="COMMAND"), as_json=True)
+    return _run(name, command, rest)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from server.ingest.cli import app as ingest_app
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Processes of the server: migrate the database, take readings in, serve the pages.",
 )
 app.add_typer(ingest_app, name="ingest")
@@ -20,16 +23,17 @@ app.add_typer(ingest_app, name="ingest")
 def migrate(
     database_url: Annotated[str | None, typer.Option(envvar="DATABASE_URL", help="PostgreSQL to migrate.")] = None,
 ) -> None:
-    """Bring the database to the newest version. Safe to run again; two at once wait for each other."""
-    import psycopg
+    """Bring the database to the newest version. Safe to run again; two at once wait for each other.
 
-    from server.config import ServerSettings
+    Example: DATABASE_URL=postgresql://owner@localhost/vitalwire vitalwire server migrate
+    """
+    from server.config import load_settings
     from server.db.migrate import MigrationError
     from server.db.migrate import migrate as apply
 
     try:
-        applied = apply(database_url or ServerSettings().resolve_database_url())
-    except (MigrationError, psycopg.OperationalError) as error:
+        applied = apply(database_url or load_settings().resolve_database_url())
+    except MigrationError as error:
         typer.echo(f"migrate: {error}", err=True)
         raise typer.Exit(1) from error
     for name in applied:
@@ -37,21 +41,17 @@ def migrate(
     typer.echo("the database is up to date")
 
 
-def _mount_ingest() -> None:
-    from server.ingest.cli import app as ingest
-
-    app.add_typer(ingest, name="ingest")
-
-
-_mount_ingest()
-
-
 @app.command()
 def web(
     host: Annotated[str | None, typer.Option(help="Address to listen on [VITALWIRE_WEB_HOST].")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on [VITALWIRE_WEB_PORT].")] = None,
 ) -> None:
-    """Serve the pages. TLS with VITALWIRE_WEB_TLS_CERT_FILE and …_KEY_FILE, or behind a proxy (VITALWIRE_WEB_PUBLIC_URL)."""
+    """Serve the pages until SIGTERM or Ctrl-C.
+
+    TLS with VITALWIRE_WEB_TLS_CERT_FILE and …_KEY_FILE, or behind a proxy that ends TLS: VITALWIRE_WEB_PUBLIC_URL.
+
+    Example: DATABASE_URL_FILE=/run/secrets/database_url vitalwire server web --port 8080
+    """
     import uvicorn
 
     from server import logs
@@ -95,7 +95,10 @@ def broker_files(
     ] = None,
     owner: Annotated[str | None, typer.Option(help="UID:GID the broker runs as, when that is not this user.")] = None,
 ) -> None:
-    """Write the broker's configuration. Users that are already there (gateways) are kept."""
+    """Write the broker's configuration. Users that are already there (gateways) are kept.
+
+    Example: vitalwire server broker-files --folder /etc/mosquitto --ingest-password-file ingest.pw --tls-folder tls
+    """
     from server.broker import INGEST_USER, BrokerFiles, Listener, hand_over, write_files
 
     certificate, key = (tls_folder / "server.crt", tls_folder / "server.key") if tls_folder else (None, None)
@@ -105,10 +108,27 @@ def broker_files(
             "broker-files: a listener beyond this machine needs --tls-folder: readings are health data", err=True
         )
         raise typer.Exit(2)
-    password = ingest_password_file.read_text(encoding="utf-8").strip()
+    password = _password(ingest_password_file)
+    user = None if owner is None else _ids(owner)
     files = BrokerFiles(folder)
     write_files(files, listener, {INGEST_USER: password})
-    if owner is not None:
-        uid, _, gid = owner.partition(":")
-        hand_over(files, uid=int(uid), gid=int(gid or uid))
+    if user is not None:
+        hand_over(files, uid=user[0], gid=user[1])
     typer.echo(f"wrote the broker's files to {folder}")
+
+
+def _password(path: Path) -> str:
+    try:
+        password = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        password = ""
+    if not password:
+        raise typer.BadParameter(f"{path} holds no password that can be read", param_hint="--ingest-password-file")
+    return password
+
+
+def _ids(owner: str) -> tuple[int, int]:
+    uid, _, gid = owner.partition(":")
+    if not uid.isdecimal() or not (gid or uid).isdecimal():
+        raise typer.BadParameter(f"{owner!r} is not UID:GID; write 1883:1883", param_hint="--owner")
+    return int(uid), int(gid or uid)

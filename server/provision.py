@@ -131,6 +131,8 @@ def provision_command(
 
     The database is the one of DATABASE_URL (else the embedded one of VITALWIRE_DATA); the broker's password file is
     looked for in VITALWIRE_BROKER_FOLDER (else VITALWIRE_DATA/broker). Prints a JSON list; passwords are shown once.
+
+    Example: vitalwire simulate provision --gateways 3 --devices-per-gateway 2 --json identities.json
     """
     try:
         settings = load_settings()

@@ -63,12 +63,17 @@ def _names() -> list[str]:
     return [*_WIRE, "asyncapi"]
 
 
-app = typer.Typer(help="Print a published format.")
+app = typer.Typer(
+    help="Print a published format.", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.command()
-def schema(name: Annotated[str, typer.Argument(help=f"One of: {', '.join(_names())}.")]) -> None:
-    """Print one published format as JSON on standard output."""
+def schema(name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(_names())}.")]) -> None:
+    """Print one published format as JSON on standard output.
+
+    Example: vitalwire schema reading > reading.schema.json
+    """
     if name not in _names():
         error = {"kind": "UsageError", "message": f"no schema {name!r}; one of {', '.join(_names())}", "where": "NAME"}
         typer.echo(json.dumps({"error": error}), err=True)

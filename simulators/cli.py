@@ -68,7 +68,10 @@ def hub(
         bool, typer.Option(help="connect at once to a device on the air, not at its next advertisement")
     ] = True,
 ) -> None:
-    """The air: all radios that join it hear each other. Prints {"ready": true, "address": …}."""
+    """The air: all radios that join it hear each other. Prints {"ready": true, "address": …}.
+
+    Example: vitalwire simulate hub --listen tcp://127.0.0.1:40001
+    """
     from simulators.service import run_hub
 
     _run(run_hub(listen, fast_connect=fast_connect), "--listen")
@@ -76,7 +79,7 @@ def hub(
 
 @app.command()
 def device(
-    kind: Annotated[str, typer.Argument(help="blood-pressure or glucose")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="blood-pressure or glucose")],
     device_id: Annotated[str, typer.Option("--id", help="its name in the ledger")],
     address: Annotated[str, typer.Option(help="Bluetooth address, as C1:00:00:00:00:01")],
     state: Annotated[Path, typer.Option(help="folder of its memory and bonds")],
@@ -101,7 +104,11 @@ def device(
     interval: Annotated[float, typer.Option(help="milliseconds between advertisements")] = 100.0,
     control: Annotated[str, typer.Option(help="where testers reach it: tcp://… or unix:PATH")] = "tcp://127.0.0.1:0",
 ) -> None:
-    """One device. Prints {"ready": true, "control": …}; measure, break and mend it there by JSON lines."""
+    """One device. Prints {"ready": true, "control": …}; measure, break and mend it there by JSON lines.
+
+    Example: vitalwire simulate device blood-pressure --id cuff-1 --address C1:57:1E:00:00:01 --hub
+    tcp://127.0.0.1:40001 --state /tmp/cuff-1
+    """
     from simulators.peripheral import DeviceSettings
     from simulators.service import DEVICE_KINDS, run_device
 
@@ -149,6 +156,8 @@ def bluez(
     """An org.bluez for one gateway on a private D-Bus. Prints {"ready": true, "bus_address": …}.
 
     Start the gateway with DBUS_SYSTEM_BUS_ADDRESS set to that address: bleak then works on it unchanged.
+
+    Example: vitalwire simulate bluez --hub tcp://127.0.0.1:40001 --address C0:57:1E:00:00:01 --state /tmp/bluez
     """
     from simulators.service import run_bluez
 
@@ -158,7 +167,10 @@ def bluez(
 
 @app.command()
 def faults() -> None:
-    """What can be broken, the requests for a device's control line, and what a good gateway shows then."""
+    """What can be broken, the requests for a device's control line, and what a good gateway shows then.
+
+    Example: vitalwire simulate faults
+    """
     from simulators.faults import FAULTS, FAULTY_ACTS
 
     for name, switch in FAULTS.items():
@@ -175,7 +187,9 @@ def _print_fault(name: str, summary: str, expected: str, requests: list[dict[str
 
 @scenario_app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="a scenario file, or the name of one that comes with us")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="a scenario file, or the name of one that comes with us")
+    ],
 ) -> None:
     """Check a scenario file; prints what it holds, or every problem with its place."""
     from simulators.scenario import expand, planned_readings
@@ -196,7 +210,9 @@ def validate(
 
 @scenario_app.command("expand")
 def expand_command(
-    file: Annotated[Path, typer.Argument(help="a scenario file, or the name of one that comes with us")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="a scenario file, or the name of one that comes with us")
+    ],
 ) -> None:
     """Print every act of a scenario, one JSON object a line, in time order."""
     from simulators.scenario import expand
@@ -220,3 +236,5 @@ def _read_scenario(file: Path) -> Scenario:
         return read_scenario(shipped if not file.exists() and shipped.exists() else file)
     except ScenarioError as error:
         _fail("bad-scenario", str(error), str(file))
+    except (UnicodeDecodeError, IsADirectoryError):
+        _fail("bad-scenario", f"{file} is not a YAML text file", str(file))

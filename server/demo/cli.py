@@ -34,6 +34,8 @@ def demo(
 
     Nothing is asked and nothing leaves this machine: everything listens on loopback. A second start keeps the data.
     The practice is marked as simulated and can never bill. DATABASE_URL is used when it is set.
+
+    Example: vitalwire demo --data /tmp/vitalwire-demo
     """
     from server.demo.layout import Layout
     from server.demo.system import DemoSystem, default_folder, forget

@@ -26,7 +26,7 @@ _JUDGED_SECONDS = 120.0
 
 
 def scenario_command(
-    file: Annotated[Path, typer.Argument(help="Scenario file, or the name of one that comes with us.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file, or the name of one that comes with us.")],
     validate: Annotated[bool, typer.Option("--validate", help="Only check the file; print what it holds.")] = False,
     acts: Annotated[bool, typer.Option("--acts", help="Only print every act, one JSON object a line.")] = False,
     data: Annotated[
@@ -61,8 +61,9 @@ def _read(file: Path) -> Scenario:
     shipped = SCENARIO_FOLDER / f"{file}.yaml"
     try:
         return read_scenario(shipped if not file.exists() and shipped.exists() else file)
-    except ScenarioError as error:
-        problem = {"kind": "ScenarioError", "message": str(error), "where": str(file)}
+    except (ScenarioError, UnicodeDecodeError, IsADirectoryError) as error:
+        said = str(error) if isinstance(error, ScenarioError) else f"{file} is not a YAML text file"
+        problem = {"kind": "ScenarioError", "message": said, "where": str(file)}
         print(json.dumps({"error": problem}), file=sys.stderr)
         raise typer.Exit(2) from error
 

@@ -23,7 +23,12 @@ from server.db.pool import AsyncConnection, UnsafeDatabaseError, async_connect
 
 _T = TypeVar("_T")
 
-app = typer.Typer(help="Take readings in from the broker. Without a sub-command it runs until told to stop.")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Take readings in from the broker. Without a sub-command it runs until told to stop.",
+)
 letters = typer.Typer(no_args_is_help=True, help="Payloads that were refused: list, show, give them in again.")
 app.add_typer(letters, name="dead-letters")
 
@@ -37,7 +42,11 @@ def ingest(context: typer.Context) -> None:
 
 @app.command()
 def run() -> None:
-    """Run until SIGTERM or Ctrl-C. Prints one JSON line {"ready": true} once broker and database are reached."""
+    """Run until SIGTERM or Ctrl-C. Prints one JSON line {"ready": true} once broker and database are reached.
+
+    Example: DATABASE_URL=postgresql://localhost/vitalwire VITALWIRE_MQTT_URL=mqtt://127.0.0.1 vitalwire server
+    ingest run
+    """
     from server import logs
     from server.ingest.consumer import Consumer
 
@@ -59,7 +68,10 @@ def run() -> None:
 
 @app.command()
 def health() -> None:
-    """Exit 0 when the running process is well, 1 otherwise; prints what it last said of itself."""
+    """Exit 0 when the running process is well, 1 otherwise; prints what it last said of itself.
+
+    Example: vitalwire server ingest health
+    """
     from server.clock import now
     from server.ingest.health import STALE_SECONDS, health_file
 
@@ -76,7 +88,10 @@ def health() -> None:
 
 @app.command()
 def resume() -> None:
-    """Let a paused ingest go on, once the cause of the refusals is known (see dead-letters list)."""
+    """Let a paused ingest go on, once the cause of the refusals is known (see dead-letters list).
+
+    Example: vitalwire server ingest resume
+    """
     from server.ingest.brake import resume as release
 
     _print({"resumed": release(_settings())})
@@ -84,7 +99,10 @@ def resume() -> None:
 
 @app.command("release-held")
 def release_held() -> None:
-    """Give held readings to their patients now. The running process does so by itself after each assignment."""
+    """Give held readings to their patients now. The running process does so by itself after each assignment.
+
+    Example: vitalwire server ingest release-held
+    """
     from server.ingest.release import release_held as release
 
     _print({"released": _with_database(release)})
@@ -97,7 +115,10 @@ def list_letters(
     replayed: Annotated[bool, typer.Option("--all", help="Also those that were given in again.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
 ) -> None:
-    """The newest refused payloads, one JSON object a line, without the payloads."""
+    """The newest refused payloads, one JSON object a line, without the payloads.
+
+    Example: vitalwire server ingest dead-letters list --reason value-out-of-range
+    """
     from server.ingest.dead_letter import listing
 
     found = _with_database(lambda conn: listing(conn, reason=reason, waiting_only=not replayed, limit=limit))
@@ -106,8 +127,11 @@ def list_letters(
 
 
 @letters.command("show")
-def show_letter(letter_id: Annotated[int, typer.Argument(help="Its id from `list`.")]) -> None:
-    """One refused payload in full. It may hold a patient's values: mind who sees it."""
+def show_letter(letter_id: Annotated[int, typer.Argument(metavar="LETTER_ID", help="Its id from `list`.")]) -> None:
+    """One refused payload in full. It may hold a patient's values: mind who sees it.
+
+    Example: vitalwire server ingest dead-letters show 17
+    """
     from server.ingest.dead_letter import show
 
     found = _with_database(lambda conn: show(conn, letter_id))
@@ -119,10 +143,13 @@ def show_letter(letter_id: Annotated[int, typer.Argument(help="Its id from `list
 
 @letters.command("replay")
 def replay_letters(
-    letter_ids: Annotated[list[int] | None, typer.Argument(help="Ids from `list`.")] = None,
+    letter_ids: Annotated[list[int] | None, typer.Argument(metavar="LETTER_ID", help="Ids from `list`.")] = None,
     reason: Annotated[str | None, typer.Option(help="Instead: all that wait with this reason.")] = None,
 ) -> None:
-    """Give refused payloads in again after a fix. What is stored already is not stored twice."""
+    """Give refused payloads in again after a fix. What is stored already is not stored twice.
+
+    Example: vitalwire server ingest dead-letters replay 17 18
+    """
     from server.ingest.dead_letter import Replay, listing, replay
 
     if (letter_ids is None) == (reason is None):
