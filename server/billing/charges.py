@@ -30,6 +30,9 @@ class Charge:
 def price(ctx: Context, code: str, line: Determination) -> Amount:
     """The amount of one unit of a code on the line's date of service."""
     payer, practice = ctx.facts.payer, ctx.facts.practice
+    if ctx.pack.amounts == "unknown":
+        said = f"{code}: {ctx.pack.label} has fees of its own; no amount is known"
+        return Amount(unit=None, warnings=(("AMOUNT_UNKNOWN", said),))
     person = ctx.practitioners.get(line.practitioner or "")
     percent = practitioner_percent(ctx.tree, person.credential, line.service_to) if person else 100
     rural = practice.kind != "physician-practice"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain
@@ -18,6 +19,7 @@ from typing import Annotated, Any, NoReturn, cast
 import msgspec
 import typer
 
+from server.billing import rule_commands
 from server.billing.codes import register
 from server.billing.determine import adjudicate as adjudicate_facts
 from server.billing.explain import explain as explain_adjudication
@@ -25,12 +27,22 @@ from server.billing.facts import FactsError, Problem
 from server.billing.facts import canonical as canonical_bytes
 from server.billing.parameter_tree import DatedValue, medicare
 
-app = typer.Typer(no_args_is_help=True, help="Decide what a patient-month may bill, and say why.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Decide what a patient-month may bill, and say why.\n\n"
+    "facts writes what is known of a month, adjudicate decides it, explain says it in sentences.",
+)
 rules_app = typer.Typer(no_args_is_help=True, help="The dated rules behind the decisions.")
 app.add_typer(rules_app, name="rules")
+rules_app.command("lint")(rule_commands.lint)
+rules_app.command("watch")(rule_commands.watch)
 
 FactsFile = Annotated[
-    str, typer.Argument(help="A file of facts (one JSON object, or one a line); - reads standard input.")
+    str,
+    typer.Argument(metavar="FACTS", help="A file of facts (one JSON object, or one a line); - reads standard input."),
 ]
 
 
@@ -62,16 +74,15 @@ def fail(fault: Fault) -> NoReturn:
 
 def _lines(source: str) -> Iterator[str]:
     """Lines of a file or of standard input, as they come: a long stream is never held."""
-    if source == "-":
-        yield from sys.stdin
-        return
+    name = "standard input" if source == "-" else source
     try:
-        with Path(source).open(encoding="utf-8") as text:
-            yield from text
-    except (OSError, UnicodeDecodeError) as error:
-        fail(
-            Fault(kind="input", message=f"{source} cannot be read as UTF-8 text: {type(error).__name__}", where=source)
-        )
+        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as octets:
+            for line in octets:
+                yield line.decode()
+    except OSError as error:
+        fail(Fault(kind="input", message=f"{name} cannot be read: {error.strerror}", where=name))
+    except UnicodeDecodeError:
+        fail(Fault(kind="input", message=f"{name} is not UTF-8 text", where=name))
 
 
 def _documents(source: str) -> Iterator[tuple[int, object]]:
@@ -98,7 +109,7 @@ def _documents(source: str) -> Iterator[tuple[int, object]]:
 def _parse(text: str, number: int) -> object:
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         return Fault(kind="json", message=f"line {number} is not JSON: {error}", where=f"line {number}")
     if not isinstance(value, dict):
         return Fault(kind="facts", message="one JSON object of facts is expected", where=f"line {number}")
@@ -120,7 +131,7 @@ def _each(source: str, show: Callable[[dict[str, object]], str]) -> None:
     documents = _documents(source)
     first = next(documents, None)
     if first is None:
-        return
+        fail(Fault(kind="input", message="the input is empty: one JSON object of facts is expected", where=source))
     second = next(documents, None)
     answer = _decide(first[1])
     if second is None and isinstance(answer, Fault):
@@ -152,13 +163,19 @@ def _print(answer: dict[str, object] | Fault, show: Callable[[dict[str, object]]
 
 @app.command()
 def adjudicate(facts: FactsFile) -> None:
-    """Print one adjudication a line, in the order of the input."""
+    """Print one adjudication a line, in the order of the input.
+
+    Example: vitalwire billing adjudicate march.jsonl > march.adjudicated.jsonl
+    """
     _each(facts, canonical)
 
 
 @app.command()
 def explain(facts: FactsFile) -> None:
-    """Say in plain sentences what is billed, what is not and what a person must answer."""
+    """Say in plain sentences what is billed, what is not and what a person must answer.
+
+    Example: vitalwire billing facts --patient pt-1 --month 2026-03 | vitalwire billing explain -
+    """
     _each(facts, lambda answer: "\n".join(explain_adjudication(answer)) + "\n")
 
 
@@ -173,7 +190,10 @@ def facts(
         str | None, typer.Option(help="The practice to read as; the patient's own when left out.")
     ] = None,
 ) -> None:
-    """Print the facts of a patient-month from the database that DATABASE_URL names."""
+    """Print the facts of a patient-month from the database that DATABASE_URL names.
+
+    Example: vitalwire billing facts --patient pt-1 --month 2026-03 > facts.json
+    """
     from server.billing import run
     from server.clock import now
 
@@ -216,10 +236,13 @@ def _value(dated: DatedValue | None) -> dict[str, Any] | None:
 
 @rules_app.command("diff")
 def rules_diff(
-    before: Annotated[str, typer.Argument(help="The earlier day, YYYY-MM-DD.")],
-    after: Annotated[str, typer.Argument(help="The later day, YYYY-MM-DD.")],
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The earlier day, YYYY-MM-DD.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The later day, YYYY-MM-DD.")],
 ) -> None:
-    """Print what changed between two days, one JSON object a change, with citations."""
+    """Print what changed between two days, one JSON object a change, with citations.
+
+    Example: vitalwire billing rules diff 2025-12-31 2026-01-01
+    """
     first, last = _day(before, "before"), _day(after, "after")
     for parameter, old, new in medicare().changes(first, last):
         sys.stdout.write(
@@ -234,7 +257,10 @@ def rules_diff(
 
 @app.command()
 def coverage() -> None:
-    """Print every code of the register: since when it is billable, verified from when, and its status."""
+    """Print every code of the register: since when it is billable, verified from when, and its status.
+
+    Example: vitalwire billing coverage
+    """
     for code in register().values():
         sys.stdout.write(
             canonical(

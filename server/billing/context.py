@@ -15,6 +15,7 @@ from server.billing.calendar import ONE_DAY, ServicePeriod, ZoneHistory, bounds,
 from server.billing.codes import Code, register
 from server.billing.day_ledger import DayGates, DayLedger, dated, read_days
 from server.billing.fact_types import Consent, Device, Enrollment, Facts, Practitioner, Reading, Staff, TimeEntry, Visit
+from server.billing.packs import MEDICARE, Pack
 from server.billing.parameter_tree import Citation, ParameterTree
 from server.billing.time_ledger import (
     DISPUTED,
@@ -63,9 +64,10 @@ class ConsentWindow:
 class Context:
     """Everything a rule may ask. Computed lazily, kept for the run, never changed."""
 
-    def __init__(self, facts: Facts, tree: ParameterTree) -> None:
+    def __init__(self, facts: Facts, tree: ParameterTree, pack: Pack = MEDICARE) -> None:
         self.facts = facts
         self.tree = tree
+        self.pack = pack
         self.codes: Mapping[str, Code] = register()
         self.month: ServicePeriod = month_period(facts.month)
         self.zone = facts.practice.time_zone

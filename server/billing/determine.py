@@ -7,14 +7,18 @@ Same facts and same pack give the same value: no clock, no randomness, no databa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+from functools import lru_cache
 from typing import Final
 
-from server.billing import claim_edits, concurrency, render, situations
+from server.billing import claim_edits, concurrency, locked_years, payer_rules, render, situations
+from server.billing.codes import register
 from server.billing.context import Context, Course
 from server.billing.fact_types import Proposal
 from server.billing.facts import facts_digest, parse_facts
 from server.billing.outcome import Determination, Reason, Surplus
-from server.billing.parameter_tree import ParameterTree, medicare
+from server.billing.packs import MEDICARE, Pack, pack_for
+from server.billing.parameter_tree import ParameterTree
 from server.billing.rules import (
     apcm,
     behavioral,
@@ -51,12 +55,17 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
 
 def adjudicate(facts: Mapping[str, object]) -> dict[str, object]:
     """The adjudication of one patient-month. `FactsError` names every field that is wrong."""
-    return adjudicate_with(facts, medicare())
+    parsed = parse_facts(facts)
+    pack, tree = pack_for(parsed.payer.pack)
+    return _adjudication(Context(parsed, tree, pack), facts)
 
 
-def adjudicate_with(facts: Mapping[str, object], tree: ParameterTree) -> dict[str, object]:
-    """As `adjudicate`, with the parameter tree handed in."""
-    ctx = Context(parse_facts(facts), tree)
+def adjudicate_with(facts: Mapping[str, object], tree: ParameterTree, pack: Pack = MEDICARE) -> dict[str, object]:
+    """As `adjudicate`, with the parameter tree and the payer's pack handed in."""
+    return _adjudication(Context(parse_facts(facts), tree, pack), facts)
+
+
+def _adjudication(ctx: Context, facts: Mapping[str, object]) -> dict[str, object]:
     lines = determine(ctx)
     return render.adjudication(ctx, lines, facts_digest(facts))
 
@@ -65,6 +74,8 @@ def determine(ctx: Context) -> list[Determination]:
     """Every code of every enrolled program, and every proposal, with its verdict."""
     lines = [line for course in ctx.courses for line in _course_lines(ctx, course)]
     lines = rural_clinic.bundle(ctx, lines)
+    if ctx.pack.id != MEDICARE.id:
+        lines = [payer_rules.apply(ctx, line) for line in lines]
     lines = [situations.apply(ctx, line) for line in lines]
     lines = concurrency.exclude(ctx, lines)
     lines = [situations.limit_units(ctx, line) for line in lines]
@@ -86,16 +97,15 @@ def _course_lines(ctx: Context, course: Course) -> Iterator[Determination]:
     yield from _not_yet_codes(ctx, course, {line.code for line in found})
 
 
-def _codes_of(ctx: Context, course: Course) -> Iterator[str]:
-    for code in ctx.codes.values():
-        if code.program == course.program and code.rule is not None:
-            yield code.number
+@lru_cache(maxsize=64)
+def _codes_of(program: str) -> tuple[str, ...]:
+    return tuple(code.number for code in register().values() if code.program == program and code.rule is not None)
 
 
 def _not_yet_codes(ctx: Context, course: Course, answered: set[str]) -> Iterator[Determination]:
     """Codes of the program that are not in force in the month: said, when there is evidence that asks for them."""
     timed = any(entry.program == course.program for entry in ctx.entries)
-    for number in _codes_of(ctx, course):
+    for number in _codes_of(course.program):
         code = ctx.codes[number]
         reason = situations.not_in_force(ctx, number, ctx.month.last)
         if number not in answered and reason is not None and code.period == "month":
@@ -107,20 +117,20 @@ def _locked(ctx: Context, course: Course) -> Iterator[Determination]:
     timed = any(entry.program == course.program for entry in ctx.entries)
     measured = course.program in {"rpm", "rtm"} and any(ctx.month.covers(day) for _, day in ctx.readings)
     untimed = course.program in {"apcm", "tcm"} and ctx.running(course)
-    reason = _rules_not_loaded(ctx)
-    for number in _codes_of(ctx, course):
+    reason = _rules_not_loaded(ctx, course.program, ctx.month.last)
+    for number in _codes_of(course.program):
         code = ctx.codes[number]
         evident = untimed or (timed if code.period == "month" else measured)
         if not code.bases and code.last is None:
             yield _bare(ctx, number, course, evident=evident, units=int(evident), holds=(reason,) if evident else ())
 
 
-def _rules_not_loaded(ctx: Context) -> Reason:
+def _rules_not_loaded(ctx: Context, program: str | None, day: date) -> Reason:
     return Reason(
         reason="RULES_NOT_LOADED",
-        text=f"the rules for {ctx.month.last.year} are not in this pack; older rules never decide them",
-        citation=ctx.cite("situation/rule_year"),
-        question=f"Has the final rule for {ctx.month.last.year} been read and its pack released?",
+        text=f"the rules for {day.year} are not in this pack; older rules never decide them",
+        citation=ctx.cite("situation/rule_year", day),
+        question=locked_years.question(day.year, program),
     )
 
 
@@ -189,8 +199,11 @@ def _unanswered(ctx: Context, proposal: Proposal, place: int) -> Determination:
     dated = situations.not_in_force(ctx, proposal.code, day)
     if dated is not None:
         return _proposed(ctx, proposal, code.program, unmet=(dated,))
+    off = payer_rules.refusal(ctx, proposal.code, day)
+    if off is not None:
+        return _proposed(ctx, proposal, code.program, unmet=(off,))
     if not ctx.rules_loaded(day):
-        return _proposed(ctx, proposal, code.program, holds=(_rules_not_loaded(ctx),))
+        return _proposed(ctx, proposal, code.program, holds=(_rules_not_loaded(ctx, code.program, day),))
     return _proposed(ctx, proposal, code.program, unmet=tuple(_not_enrolled(ctx, proposal, evidence)))
 
 

@@ -67,7 +67,7 @@ class Locality(_Fact, frozen=True, kw_only=True):
 class Payer(_Fact, frozen=True, kw_only=True):
     """Which rules and which money."""
 
-    pack: Literal["medicare-b"]
+    pack: Text
     qualifying_apm: bool = False
     locality: Locality | None = None
     date_of_service: Literal["last-day", "threshold-date", "from-through"] = "last-day"
@@ -288,6 +288,15 @@ class Service(_Fact, frozen=True, kw_only=True):
     episode: str | None = None
 
 
+class Authorization(_Fact, frozen=True, kw_only=True):
+    """A payer's word that a code may be billed for dates of service, both included."""
+
+    code: Text
+    from_: date
+    to: date | None = None
+    granted_at: Instant
+
+
 class Proposal(_Fact, frozen=True, kw_only=True):
     """A line that a person or an importer offers."""
 
@@ -324,3 +333,4 @@ class Facts(_Fact, frozen=True, kw_only=True):
     discharges: tuple[Discharge, ...] = ()
     services: tuple[Service, ...] = ()
     proposals: tuple[Proposal, ...] = ()
+    authorizations: tuple[Authorization, ...] = ()

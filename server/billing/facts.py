@@ -15,6 +15,7 @@ import msgspec
 
 from server.billing.calendar import UnknownZoneError, zone
 from server.billing.fact_types import Facts
+from server.billing.packs import UnknownPackError, pack_for
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,12 +97,23 @@ def _form_problems(facts: object) -> Iterator[Problem]:
         else:
             found = [_convert_problem(value, wanted, name)]
         yield from (problem for problem in found if problem is not None)
+    payer = facts.get("payer")
+    if isinstance(payer, Mapping) and payer.get("pack") and isinstance(payer["pack"], str):
+        yield from _pack_problems(payer["pack"])
+
+
+def _pack_problems(name: str) -> Iterator[Problem]:
+    try:
+        pack_for(name)
+    except UnknownPackError as error:
+        yield Problem(where="payer.pack", message=str(error))
 
 
 def _contradictions(facts: Facts) -> Iterator[Problem]:
     """What the types cannot say: zones, order of ends, ids that name nobody, overlapping enrolments."""
     if facts.month < FIRST_MONTH:
         yield Problem(where="month", message=f"no rules are known before {FIRST_MONTH}")
+    yield from _pack_problems(facts.payer.pack)
     yield from _zone_problems(facts)
     yield from _order_problems(facts)
     yield from _identity_problems(facts)
@@ -129,6 +141,7 @@ def _order_problems(facts: Facts) -> Iterator[Problem]:
     spans += [(f"global_surgery[{i}].to", g.from_, g.to) for i, g in enumerate(facts.global_surgery)]
     spans += [(f"models[{i}].to", m.from_, m.to) for i, m in enumerate(facts.models)]
     spans += [(f"services[{i}].to", s.from_, s.to) for i, s in enumerate(facts.services)]
+    spans += [(f"authorizations[{i}].to", a.from_, a.to) for i, a in enumerate(facts.authorizations)]
     for where, start, end in spans:
         if end is not None and end < start:
             yield Problem(where=where, message=f"ends before it starts ({start.isoformat()})")

@@ -161,10 +161,14 @@ def parameter_of(path: str, document: object) -> Parameter:
     if missing:
         raise ParameterError(f"{path}: lacks {', '.join(missing)}")
     metadata = document["metadata"]
+    if not isinstance(metadata, dict):
+        raise ParameterError(f"{path}: metadata is no mapping")
     _refuse_unknown(f"{path}: metadata", metadata, _METADATA_KEYS)
     for key in ("label", "unit", "last_reviewed"):
         if key not in metadata:
             raise ParameterError(f"{path}: metadata lacks {key}")
+    if not isinstance(metadata["last_reviewed"], date):
+        raise ParameterError(f"{path}: last_reviewed is no date; write YYYY-MM-DD")
     return Parameter(
         path=path,
         description=str(document["description"]),
@@ -216,6 +220,10 @@ class ParameterTree:
         """Whether the parameter exists and has begun on the day."""
         parameter = self._parameters.get(path)
         return parameter is not None and parameter.values[0].since <= day
+
+    def knows(self, path: str) -> bool:
+        """Whether there is such a parameter at all."""
+        return path in self._parameters
 
     def stale(self, rule_year: int) -> tuple[str, ...]:
         """Paths whose last review is older than the rule year."""

@@ -19,7 +19,6 @@ from server.billing.supply import DecidedPeriod, decided_periods, running_period
 from server.billing.time_ledger import EntryRow, Exclusion, Tally, TimeLedger, tally
 
 SCHEMA: Final = "vitalwire.adjudication/1"
-PACK: Final = "medicare-b"
 _DAY_PROGRAMS: Final = frozenset({"rpm", "rtm", "data-review"})
 
 
@@ -37,7 +36,7 @@ def adjudication(ctx: Context, lines: Sequence[Determination], facts_digest: str
         "schema": SCHEMA,
         "patient": ctx.facts.patient.id,
         "month": ctx.facts.month,
-        "pack": {"id": PACK, "rule_year": str(ctx.month.last.year), "digest": ctx.tree.digest},
+        "pack": {"id": ctx.pack.id, "rule_year": str(ctx.month.last.year), "digest": ctx.tree.digest},
         "facts_digest": facts_digest,
         "billable": [_billable(ctx, one) for one in _ordered_charges(ctx, charges)],
         "refused": list(_refused(ctx, lines)),

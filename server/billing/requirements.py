@@ -208,7 +208,7 @@ def live_contacts(ledger: TimeLedger, pieces: Iterable[Piece]) -> tuple[str, ...
 
 def month_service_dates(ctx: Context, pieces: Iterable[Piece], need: int) -> tuple[date, date]:
     """Date of service of a month code in the payer's style; `need` in seconds."""
-    style = ctx.facts.payer.date_of_service
+    style = ctx.pack.style(ctx.month.last) or ctx.facts.payer.date_of_service
     if style == "from-through":
         return ctx.month.first, ctx.month.last
     if style == "threshold-date":
