@@ -116,9 +116,7 @@ class ServerSettings(BaseSettings):
         if self.mqtt_password_file is not None and self.mqtt_username is None:
             problems.append("VITALWIRE_MQTT_PASSWORD_FILE needs VITALWIRE_MQTT_USERNAME beside it")
         if (self.mqtt_cert_file is None) != (self.mqtt_key_file is None):
-            problems.append(
-                "VITALWIRE_MQTT_CERT_FILE and VITALWIRE_MQTT_KEY_FILE belong together; set both or neither"
-            )
+            problems.append("VITALWIRE_MQTT_CERT_FILE and VITALWIRE_MQTT_KEY_FILE belong together; set both or neither")
         if (self.web_tls_cert_file is None) != (self.web_tls_key_file is None):
             problems.append(
                 "VITALWIRE_WEB_TLS_CERT_FILE and VITALWIRE_WEB_TLS_KEY_FILE belong together; set both or neither"

@@ -44,9 +44,7 @@ def _packet(kind: int, body: bytes) -> bytes:
 class _Gateway:
     """One connection: publishes its payloads, counts acknowledgements, reads its receipts."""
 
-    def __init__(
-        self, address: tuple[str, int], gateway_id: str, payloads: Sequence[bytes], *, receipts: bool
-    ) -> None:
+    def __init__(self, address: tuple[str, int], gateway_id: str, payloads: Sequence[bytes], *, receipts: bool) -> None:
         self.sock = socket.create_connection(address, timeout=10)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connect = _text("MQTT") + bytes((4, 2)) + struct.pack("!H", 0) + _text(f"load-{gateway_id}")

@@ -188,9 +188,7 @@ def test_bad_payloads_become_dead_letters_and_the_next_message_flows(
     assert [name for (name,) in rows(database, "SELECT message_id::text FROM observation")] == [good["message_id"]]
 
 
-def test_one_bad_reading_in_a_batch_costs_only_itself(
-    database: str, gateway: ProvisionedGateway, client: Home
-) -> None:
+def test_one_bad_reading_in_a_batch_costs_only_itself(database: str, gateway: ProvisionedGateway, client: Home) -> None:
     cuff = gateway.devices[0].id
     readings = [reading(cuff, sequence_number=number) for number in range(10)]
     readings[3]["kind"] = "steps"
@@ -229,9 +227,7 @@ def test_device_of_nobody_and_of_another_practice_is_held_and_shown(
     with psycopg.connect(database) as conn:
         conn.execute("INSERT INTO practice (id, name, time_zone) VALUES ('pr-other', 'Other', 'UTC')")
         conn.execute("INSERT INTO device (id, practice_id, kind) VALUES ('bp-other', 'pr-other', 'blood-pressure')")
-        conn.execute(
-            "INSERT INTO device (id, practice_id, kind) VALUES ('bp-new', 'pr-provisioned', 'blood-pressure')"
-        )
+        conn.execute("INSERT INTO device (id, practice_id, kind) VALUES ('bp-new', 'pr-provisioned', 'blood-pressure')")
     unknown, foreign, unassigned = reading("bp-unknown"), reading("bp-other"), reading("bp-new")
 
     for one in (unknown, foreign, unassigned):
@@ -261,9 +257,7 @@ def test_held_readings_find_their_patient_when_the_device_is_assigned(
     client.wait_for([before["message_id"], after["message_id"]])
 
     with psycopg.connect(database) as conn:
-        conn.execute(
-            "INSERT INTO device (id, practice_id, kind) VALUES ('bp-new', 'pr-provisioned', 'blood-pressure')"
-        )
+        conn.execute("INSERT INTO device (id, practice_id, kind) VALUES ('bp-new', 'pr-provisioned', 'blood-pressure')")
         conn.execute(
             "INSERT INTO device_assignment (practice_id, device_id, patient_id, valid)"
             " VALUES ('pr-provisioned', 'bp-new', %s, '[2026-03-01T00:00:00Z,)')",
@@ -387,9 +381,7 @@ def test_configuration_is_published_retained_and_again_when_changed(
     assert rows(database, "SELECT published_at IS NOT NULL FROM gateway_config") == [(True,)]
 
 
-def test_gateway_enrolled_a_moment_ago_is_served_at_once(
-    database: str, broker: Broker, client: Home
-) -> None:
+def test_gateway_enrolled_a_moment_ago_is_served_at_once(database: str, broker: Broker, client: Home) -> None:
     [fresh] = provisioned(database)
     one = reading(fresh.devices[0].id)
 

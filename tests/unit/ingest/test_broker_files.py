@@ -21,8 +21,7 @@ from server.broker import (
 )
 
 VECTOR = (
-    "$7$101$ZFHYhGZplOolkfFW$hSscKhzSS7LnxSlSJ/H+afl+DRry27Q1Tt8hFBn44eaee2lRIqfZJ/DT"
-    "4IVAzhMaES4rOYb7SPqrQ0hIabAWIg=="
+    "$7$101$ZFHYhGZplOolkfFW$hSscKhzSS7LnxSlSJ/H+afl+DRry27Q1Tt8hFBn44eaee2lRIqfZJ/DT4IVAzhMaES4rOYb7SPqrQ0hIabAWIg=="
 )
 
 

@@ -31,9 +31,7 @@ def test_each_gateway_of_a_batch_gets_one_receipt() -> None:
 def test_refused_by_the_database_is_not_receipted_as_stored() -> None:
     item = accepted("gw-aaaaaaaaaa")
     name = str(item.reading.message_id)
-    refused = Rejected(
-        topic="t", payload=b"", reason="not-storable", gateway_id="gw-aaaaaaaaaa", message_ids=(name,)
-    )
+    refused = Rejected(topic="t", payload=b"", reason="not-storable", gateway_id="gw-aaaaaaaaaa", message_ids=(name,))
 
     [(_, receipt)] = receipts([item], [refused])
 

@@ -23,7 +23,9 @@ def test_plain_mqtt_beyond_this_machine_is_refused() -> None:
         load_settings({"mqtt_url": "mqtt://broker.example:1883"})
 
 
-@pytest.mark.parametrize("url", ["mqtt://127.0.0.1", "mqtt://localhost:1", "mqtt://[::1]:1883", "mqtts://broker.example"])
+@pytest.mark.parametrize(
+    "url", ["mqtt://127.0.0.1", "mqtt://localhost:1", "mqtt://[::1]:1883", "mqtts://broker.example"]
+)
 def test_safe_addresses_are_taken(url: str) -> None:
     assert load_settings({"mqtt_url": url}).mqtt_url == url
 
