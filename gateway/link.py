@@ -12,7 +12,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from bleak import BleakClient
@@ -149,6 +149,7 @@ class BleakLink:
     async def _guarded(self, characteristic: str, operation: Awaitable[T]) -> T:
         """Run one operation until it ends, the link closes, or the ATT transaction time is over."""
         task = asyncio.ensure_future(operation)
+        task.add_done_callback(_take_note)
         closed = asyncio.ensure_future(self._closed.wait())
         try:
             await asyncio.wait({task, closed}, timeout=_OPERATION_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -163,6 +164,13 @@ class BleakLink:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task}, timeout=1.0)
+
+
+def _take_note(task: asyncio.Future[Any]) -> None:
+    """Retrieve the outcome of an operation nobody waits for any more: one that is cancelled, or left because the link
+    closed, may still end with an error of the stack, and asyncio would print it as never retrieved."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Stream:
