@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
-
 from server.billing.calendar import MICROSECONDS
 from server.billing.context import Context, Course
 from server.billing.outcome import Determination, Reason, Surplus
@@ -42,17 +40,28 @@ class Counted:
 def counted(ledger: TimeLedger, performers: frozenset[str] | None = None) -> Counted:
     """All seconds of the ledger, or those of some performers alone."""
     clean, disputed = ledger.clean, ledger.disputed
-    if performers is not None:
+    if performers is None:
+        union = ledger.union
+    else:
         clean = tuple(piece for piece in clean if piece.performer in performers)
         disputed = tuple(piece for piece in disputed if piece.performer in performers)
-    union = tally(clean)
+        union = tally(clean)
     return Counted(
         ledger=ledger, pieces=clean, clean=union, everything=tally((*clean, *disputed)) if disputed else union
     )
 
 
 def month_line(
-    ctx: Context, course: Course, code: str, *, units: int, checks: tuple[Check, ...], time: Counted, need: int
+    ctx: Context,
+    course: Course,
+    code: str,
+    *,
+    units: int,
+    checks: tuple[Check, ...],
+    time: Counted,
+    need: int,
+    lane: str | None = None,
+    surplus: tuple[Surplus, ...] = (),
 ) -> Determination:
     """A determination of a calendar-month code."""
     because, unmet = split(checks)
@@ -65,10 +74,12 @@ def month_line(
         service_from=start,
         service_to=end,
         units=units,
+        lane=lane,
         diagnoses=course.diagnosis,
         evident=bool(time.ledger.rows),
         because=because,
         unmet=unmet,
+        surplus=surplus,
     )
 
 
@@ -103,16 +114,14 @@ def block_lines(
         return
     first = ctx.tree.whole(codes.first, day)
     reached = int(time.clean.total >= first * MICROSECONDS)
-    yield msgspec.structs.replace(
-        month_line(
-            ctx,
-            course,
-            codes.base,
-            units=reached,
-            checks=(*block_checks(ctx, time, codes.base, codes.first, first), *common),
-            time=time,
-            need=first,
-        ),
+    yield month_line(
+        ctx,
+        course,
+        codes.base,
+        units=reached,
+        checks=(*block_checks(ctx, time, codes.base, codes.first, first), *common),
+        time=time,
+        need=first,
         lane=codes.lane,
         surplus=doubt(ctx, time, int(time.everything.total >= first * MICROSECONDS) - reached),
     )
@@ -125,8 +134,14 @@ def block_lines(
     )
     if not reached:
         checks = (*checks, no_base(ctx, codes.add_on, codes.base))
-    yield msgspec.structs.replace(
-        month_line(ctx, course, codes.add_on, units=units, checks=(*checks, *common), time=time, need=first),
+    yield month_line(
+        ctx,
+        course,
+        codes.add_on,
+        units=units,
+        checks=(*checks, *common),
+        time=time,
+        need=first,
         lane=codes.lane,
         surplus=doubt(ctx, time, further_units(time.everything, first, further) - units),
     )

@@ -135,12 +135,13 @@ def business_days_after(day: date, count: int) -> date:
 class ZoneHistory:
     """The zones a patient lived in; a date belongs to the zone that was in force on it."""
 
-    __slots__ = ("_starts", "_zones")
+    __slots__ = ("_only", "_starts", "_zones")
 
     def __init__(self, zones: Sequence[tuple[date, str]], default: str) -> None:
         ordered = sorted(zones) or [(date.min, default)]
         self._starts = [start for start, _ in ordered]
         self._zones = [name for _, name in ordered]
+        self._only = zone(self._zones[0]) if len(ordered) == 1 else None
 
     def zone_on(self, day: date) -> str:
         """The zone in force; before the first known date the first zone is taken."""
@@ -148,8 +149,8 @@ class ZoneHistory:
 
     def local_date(self, instant: datetime) -> date:
         """The calendar date the patient's clock showed."""
-        if len(self._zones) == 1:
-            return instant.astimezone(zone(self._zones[0])).date()
+        if self._only is not None:
+            return instant.astimezone(self._only).date()
         # A move takes effect at the midnight of the new zone's first date: the newest zone whose own date has come.
         for start, name in zip(reversed(self._starts), reversed(self._zones), strict=True):
             day = instant.astimezone(zone(name)).date()

@@ -74,7 +74,8 @@ def verdict(one: str, other: str, day: date) -> Verdict | None:
 
 def exclude(ctx: Context, found: Sequence[Determination]) -> list[Determination]:
     """Determinations after services from elsewhere and after each other."""
-    lines = [_against_services(ctx, line) for line in found]
+    live = tuple(_live_services(ctx))
+    lines = [_against_services(ctx, line, live) for line in found]
     lines = _one_practitioner(ctx, lines)
     return _against_each_other(ctx, lines)
 
@@ -83,16 +84,14 @@ def exclude(ctx: Context, found: Sequence[Determination]) -> list[Determination]
 
 
 def _live_services(ctx: Context) -> Iterator[tuple[int, Service]]:
+    """Services that stand and whose code the product knows."""
     for place, service in enumerate(ctx.facts.services):
-        if service.status != "denied":
+        if service.status != "denied" and service.code in ctx.codes:
             yield place, service
 
 
-def _against_services(ctx: Context, line: Determination) -> Determination:
-    for place, service in _live_services(ctx):
-        known = ctx.codes.get(service.code)
-        if known is None:
-            continue
+def _against_services(ctx: Context, line: Determination, live: Sequence[tuple[int, Service]]) -> Determination:
+    for place, service in live:
         reason = _same_code(ctx, line, service, place)
         if reason is not None:
             line = with_unmet(line, reason)
@@ -224,6 +223,8 @@ def _exclusive(
 
 def _one_practitioner(ctx: Context, lines: list[Determination]) -> list[Determination]:
     """The same family from two practitioners of this run: a person says whose month it is."""
+    if len({line.practitioner for line in lines}) < 2:
+        return lines
     kept = list(lines)
     for place, line in enumerate(lines):
         if not line.earned or line.program == "pcm":

@@ -11,6 +11,8 @@ from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Final
 
+import msgspec
+
 from server.billing.calendar import ONE_DAY, ServicePeriod, ZoneHistory, bounds, microseconds, midnight, month_period
 from server.billing.codes import Code, register
 from server.billing.day_ledger import DayGates, DayLedger, dated, read_days
@@ -35,8 +37,7 @@ _LONG: Final = timedelta(days=400)
 _REMOTE_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Course(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One program of one billing practitioner for the patient: the enrolments that make it up, oldest first."""
 
     program: str
@@ -47,7 +48,7 @@ class Course:
     def first_on(self) -> date:
         return self.enrollments[0].from_
 
-    @property
+    @cached_property
     def diagnosis(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(e.diagnosis for e in self.enrollments if e.diagnosis))
 
@@ -81,6 +82,7 @@ class Context:
         self._ledgers: dict[tuple[str, str, ServicePeriod], TimeLedger] = {}
         self._days: dict[int, DayLedger] = {}
         self._windows: dict[tuple[str, str], tuple[ConsentWindow, ...]] = {}
+        self._billers: dict[str, bool] = {}
         self._performers: dict[tuple[str, str], bool] = {}
 
     @cached_property
@@ -130,7 +132,11 @@ class Context:
         return any(self.month.meets(e.from_, e.to) for e in course.enrollments)
 
     def place_of(self, enrollment: Enrollment) -> str:
-        return f"enrollments/{next(i for i, e in enumerate(self.facts.enrollments) if e is enrollment)}"
+        return self._places[id(enrollment)]
+
+    @cached_property
+    def _places(self) -> Mapping[int, str]:
+        return {id(enrollment): f"enrollments/{place}" for place, enrollment in enumerate(self.facts.enrollments)}
 
     # --- consent ---
 
@@ -172,11 +178,15 @@ class Context:
 
     def visits_by(self, practitioner: str) -> tuple[tuple[int, Visit, date], ...]:
         """(place, visit, local date) of this practitioner's visits that had happened by `as_of`."""
+        return tuple(found for found in self._visits if found[1].practitioner == practitioner)
+
+    @cached_property
+    def _visits(self) -> tuple[tuple[int, Visit, date], ...]:
         local = ZoneHistory([], self.zone)
         return tuple(
             (place, visit, local.local_date(visit.at))
             for place, visit in enumerate(self.facts.visits)
-            if visit.practitioner == practitioner and visit.at <= self.facts.as_of
+            if visit.at <= self.facts.as_of
         )
 
     # --- time ---
@@ -205,6 +215,15 @@ class Context:
     def spans(self) -> Mapping[str, Span]:
         """Entries of the month, clipped to it."""
         return {name: clipped for name, (_, clipped) in self._month_entries.items()}
+
+    def begun_on(self, entry: TimeEntry) -> date:
+        """The patient's date on which an entry began."""
+        return self.zones.local_date(entry.start)
+
+    @cached_property
+    def today(self) -> date:
+        """The patient's date at `as_of`."""
+        return self.zones.local_date(self.facts.as_of)
 
     def ledger(
         self, course: Course, gates: tuple[ClosedSpan, ...] = (), period: ServicePeriod | None = None
@@ -276,6 +295,12 @@ class Context:
         return staff is not None and staff.qualified
 
     def may_bill(self, person: Practitioner) -> bool:
+        found = self._billers.get(person.id)
+        if found is None:
+            found = self._billers[person.id] = self._bills(person)
+        return found
+
+    def _bills(self, person: Practitioner) -> bool:
         return person.credential.upper() in self.tree.words("situation/billing_practitioner", self.month.last)
 
     def _consent_gates(self, course: Course) -> Iterator[ClosedSpan]:

@@ -5,12 +5,20 @@ Input: readings that reached us by `as_of`, the gates of the enrolment. Output: 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
+from operator import attrgetter
+from typing import Final
+
+import msgspec
 
 from server.billing.calendar import ServicePeriod, ZoneHistory, thirty_day_periods
 from server.billing.fact_types import Device, Reading
+
+_IN_TIME: Final = attrgetter("measured_at", "id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +35,7 @@ class DayGates:
     system: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExcludedReading:
+class ExcludedReading(msgspec.Struct, frozen=True, kw_only=True):
     """A reading that does not count."""
 
     reading: str
@@ -36,15 +43,19 @@ class ExcludedReading:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayLedger:
-    """Qualifying readings by date (ids in order of time), and the others."""
+class DayLedger(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Qualifying readings by date in order of date (ids in order of time), and the others."""
 
     days: Mapping[date, tuple[str, ...]]
     excluded: tuple[ExcludedReading, ...]
 
+    @cached_property
+    def _dates(self) -> tuple[date, ...]:
+        return tuple(self.days)
+
     def dates(self, period: ServicePeriod) -> tuple[date, ...]:
-        return tuple(day for day in self.days if period.covers(day))
+        listed = self._dates
+        return listed[bisect_left(listed, period.first) : bisect_right(listed, period.last)]
 
     def excluded_in(self, period: ServicePeriod) -> tuple[ExcludedReading, ...]:
         return tuple(reading for reading in self.excluded if period.covers(reading.day))
@@ -82,8 +93,9 @@ def read_days(readings: Iterable[tuple[Reading, date]], devices: Mapping[str, De
     """The ledger of one enrolment. Readings come with their local date; earlier dates are no part of it."""
     days: dict[date, list[str]] = {}
     excluded: list[ExcludedReading] = []
+    first_on = gates.first_on
     for reading, day in readings:
-        if gates.first_on is not None and day < gates.first_on:
+        if first_on is not None and day < first_on:
             continue
         reason = _refusal(reading, day, devices.get(reading.device), gates)
         if reason is None:
@@ -95,7 +107,6 @@ def read_days(readings: Iterable[tuple[Reading, date]], devices: Mapping[str, De
 
 def dated(readings: Iterable[Reading], zones: ZoneHistory, as_of: datetime) -> tuple[tuple[Reading, date], ...]:
     """Readings that had reached us by `as_of`, in order of time, each with the patient's local date."""
-    known = sorted(
-        (reading for reading in readings if reading.received_at <= as_of), key=lambda r: (r.measured_at, r.id)
-    )
-    return tuple((reading, zones.local_date(reading.measured_at)) for reading in known)
+    known = sorted([reading for reading in readings if reading.received_at <= as_of], key=_IN_TIME)
+    local_date = zones.local_date
+    return tuple([(reading, local_date(reading.measured_at)) for reading in known])

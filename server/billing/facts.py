@@ -7,8 +7,9 @@ Output: `Facts`, or `FactsError` that names every field in error.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Final, get_args
 
 import msgspec
@@ -131,20 +132,25 @@ def _zone_problems(facts: Facts) -> Iterator[Problem]:
 
 
 def _order_problems(facts: Facts) -> Iterator[Problem]:
-    spans: list[tuple[str, Any, Any]] = []
-    spans += [(f"time_entries[{i}].end", e.start, e.end) for i, e in enumerate(facts.time_entries)]
-    spans += [(f"elsewhere[{i}].end", e.start, e.end) for i, e in enumerate(facts.elsewhere)]
-    spans += [(f"enrollments[{i}].to", e.from_, e.to) for i, e in enumerate(facts.enrollments)]
-    spans += [(f"consents[{i}].revoked_at", c.granted_at, c.revoked_at) for i, c in enumerate(facts.consents)]
-    spans += [(f"stays[{i}].to", s.from_, s.to) for i, s in enumerate(facts.stays)]
-    spans += [(f"hospice[{i}].revoked_on", h.elected_on, h.revoked_on) for i, h in enumerate(facts.hospice)]
-    spans += [(f"global_surgery[{i}].to", g.from_, g.to) for i, g in enumerate(facts.global_surgery)]
-    spans += [(f"models[{i}].to", m.from_, m.to) for i, m in enumerate(facts.models)]
-    spans += [(f"services[{i}].to", s.from_, s.to) for i, s in enumerate(facts.services)]
-    spans += [(f"authorizations[{i}].to", a.from_, a.to) for i, a in enumerate(facts.authorizations)]
-    for where, start, end in spans:
-        if end is not None and end < start:
-            yield Problem(where=where, message=f"ends before it starts ({start.isoformat()})")
+    for name, field, ends in _SPANS:
+        for place, (start, end) in enumerate(map(ends, getattr(facts, name))):
+            if end is not None and end < start:
+                yield Problem(where=f"{name}[{place}].{field}", message=f"ends before it starts ({start.isoformat()})")
+
+
+# List, field of the format that ends a span, and its two ends.
+_SPANS: Final[tuple[tuple[str, str, Callable[[Any], tuple[Any, Any]]], ...]] = (
+    ("time_entries", "end", attrgetter("start", "end")),
+    ("elsewhere", "end", attrgetter("start", "end")),
+    ("enrollments", "to", attrgetter("from_", "to")),
+    ("consents", "revoked_at", attrgetter("granted_at", "revoked_at")),
+    ("stays", "to", attrgetter("from_", "to")),
+    ("hospice", "revoked_on", attrgetter("elected_on", "revoked_on")),
+    ("global_surgery", "to", attrgetter("from_", "to")),
+    ("models", "to", attrgetter("from_", "to")),
+    ("services", "to", attrgetter("from_", "to")),
+    ("authorizations", "to", attrgetter("from_", "to")),
+)
 
 
 def _identity_problems(facts: Facts) -> Iterator[Problem]:
@@ -156,6 +162,8 @@ def _identity_problems(facts: Facts) -> Iterator[Problem]:
         "time_entries": facts.time_entries,
     }
     for name, values in lists.items():
+        if len({value.id for value in values}) == len(values):
+            continue
         seen: set[str] = set()
         for place, value in enumerate(values):
             if value.id in seen:

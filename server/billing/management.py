@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
-
 from server.billing.blocks import BlockCodes, Counted, block_checks, block_lines, counted, doubt, month_line
 from server.billing.calendar import MICROSECONDS, microseconds, midnight
 from server.billing.context import Context, Course
@@ -72,8 +70,14 @@ def _short(
         checks = (_twin(ctx, codes, time),)
     earned = short <= time.clean.total < first
     doubtful = time.clean.total < short <= time.everything.total < first
-    yield msgspec.structs.replace(
-        month_line(ctx, course, codes.short, units=int(earned), checks=(*checks, *common), time=time, need=need),
+    yield month_line(
+        ctx,
+        course,
+        codes.short,
+        units=int(earned),
+        checks=(*checks, *common),
+        time=time,
+        need=need,
         surplus=doubt(ctx, time, int(doubtful)),
     )
 

@@ -193,13 +193,14 @@ class ParameterTree:
 
     def at(self, path: str, day: date) -> DatedValue:
         """The dated value of `program/group/name` on the day."""
-        found = self._cache.get((path, day))
+        key = path, day
+        found = self._cache.get(key)
         if found is None:
             if path not in self._parameters:
                 raise ParameterError(f"no parameter {path}")
             if len(self._cache) > 50_000:  # a bound, so that a long stream over many dates stays flat
                 self._cache.clear()
-            found = self._cache[path, day] = self._parameters[path].at(day)
+            found = self._cache[key] = self._parameters[path].at(day)
         return found
 
     def whole(self, path: str, day: date) -> int:

@@ -6,7 +6,9 @@ Input: the context of the run and its determinations. Output: the object of the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from server.billing import claim_edits, situations
@@ -24,6 +26,7 @@ _DAY_PROGRAMS: Final = frozenset({"rpm", "rtm", "data-review"})
 
 def adjudication(ctx: Context, lines: Sequence[Determination], facts_digest: str) -> dict[str, object]:
     """The whole answer."""
+    ordered = sorted(lines, key=partial(_rank, ctx))
     charges = [charge(ctx, line) for line in lines if line.billable]
     warnings = [
         *situations.warnings(ctx),
@@ -38,13 +41,13 @@ def adjudication(ctx: Context, lines: Sequence[Determination], facts_digest: str
         "month": ctx.facts.month,
         "pack": {"id": ctx.pack.id, "rule_year": str(ctx.month.last.year), "digest": ctx.tree.digest},
         "facts_digest": facts_digest,
-        "billable": [_billable(ctx, one) for one in _ordered_charges(ctx, charges)],
-        "refused": list(_refused(ctx, lines)),
-        "held": list(_held(ctx, lines)),
+        "billable": [_billable(ctx, one) for one in sorted(charges, key=lambda one: _rank(ctx, one.line))],
+        "refused": list(_refused(ctx, ordered)),
+        "held": list(_held(ctx, ordered)),
         "time": list(_time(ctx, lines)),
         "days": [_days(one) for one in _periods(ctx, running=False)],
         "running": [_days(one) for one in _periods(ctx, running=True)],
-        "alternatives": list(_alternatives(ctx, lines)),
+        "alternatives": list(_alternatives(ctx, ordered)),
         "warnings": [_notice(one) for one in _once(warnings)],
         "total": money(total(charges)),
     }
@@ -55,16 +58,10 @@ def money(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount:.2f}"
 
 
-def _rank(ctx: Context, line: Determination) -> tuple[int, str, str]:
-    return ctx.rank.get(line.code, len(ctx.rank)), line.code, line.service_to.isoformat()
-
-
-def _ordered(ctx: Context, lines: Iterable[Determination]) -> list[Determination]:
-    return sorted(lines, key=lambda line: (*_rank(ctx, line), line.practitioner or ""))
-
-
-def _ordered_charges(ctx: Context, charges: Iterable[Charge]) -> list[Charge]:
-    return sorted(charges, key=lambda one: (*_rank(ctx, one.line), one.line.practitioner or ""))
+def _rank(ctx: Context, line: Determination) -> tuple[int, str, date, str]:
+    """The place of a line in the output."""
+    rank = ctx.rank
+    return rank.get(line.code, len(rank)), line.code, line.service_to, line.practitioner or ""
 
 
 def _proof(proof: Proof) -> dict[str, object]:
@@ -129,8 +126,8 @@ def _verdict(ctx: Context, line: Determination, units: int, reasons: Iterable[Re
     }
 
 
-def _refused(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict[str, object]]:
-    for line in _ordered(ctx, lines):
+def _refused(ctx: Context, ordered: Sequence[Determination]) -> Iterator[dict[str, object]]:
+    for line in ordered:
         if line.unmet:
             yield _verdict(ctx, line, max(line.units, 1), line.unmet)
         for extra in line.surplus:
@@ -138,8 +135,8 @@ def _refused(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict[str,
                 yield _verdict(ctx, line, extra.units, (extra.reason,))
 
 
-def _held(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict[str, object]]:
-    for line in _ordered(ctx, lines):
+def _held(ctx: Context, ordered: Sequence[Determination]) -> Iterator[dict[str, object]]:
+    for line in ordered:
         if line.earned and line.holds:
             yield _verdict(ctx, line, line.units, line.holds)
         for extra in line.surplus:
@@ -164,7 +161,8 @@ def _time(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict[str, ob
             if row_id not in rows or counted > rows[row_id][0]:
                 rows[row_id] = (counted, cuts)
     for entry in ctx.entries:
-        counted, cuts = rows.get(entry.id) or (0, (_unledgered(ctx, entry),))
+        known = rows.get(entry.id)
+        counted, cuts = known if known is not None else (0, (_unledgered(ctx, entry),))
         yield {
             "entry": entry.id,
             "program": entry.program,
@@ -172,7 +170,9 @@ def _time(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict[str, ob
             "excluded": [
                 {"seconds": seconds_text(cut.microseconds), "reason": cut.reason, "with": list(cut.with_)}
                 for cut in cuts
-            ],
+            ]
+            if cuts
+            else [],
         }
 
 
@@ -182,13 +182,16 @@ def _practitioner_lane(lines: Sequence[Determination], program: str, practitione
 
 
 def _ledger_rows(ledger: TimeLedger, only: str | None) -> Iterator[tuple[str, int, tuple[Exclusion, ...]]]:
-    pieces = [piece for piece in ledger.clean if only is None or piece.performer == only]
-    union: Tally = tally(pieces)
+    union: Tally = ledger.union if only is None else tally(piece for piece in ledger.clean if piece.performer == only)
+    by_entry, overlaps = union.by_entry, union.overlaps
     for row in ledger.rows:
-        cuts = [*row.exclusions, *union.overlaps.get(row.entry.id, ())]
-        if only is not None and row.entry.performer != only:
-            cuts += _staff_cut(row, ledger)
-        yield row.entry.id, union.by_entry.get(row.entry.id, 0), tuple(cuts)
+        entry = row.entry
+        cuts = row.exclusions
+        if entry.id in overlaps:
+            cuts = (*cuts, *overlaps[entry.id])
+        if only is not None and entry.performer != only:
+            cuts = (*cuts, *_staff_cut(row, ledger))
+        yield entry.id, by_entry.get(entry.id, 0), cuts
 
 
 def _staff_cut(row: EntryRow, ledger: TimeLedger) -> list[Exclusion]:
@@ -237,10 +240,10 @@ def _days(found: tuple[Enrollment, DecidedPeriod]) -> dict[str, object]:
 # --- alternatives ---
 
 
-def _alternatives(ctx: Context, lines: Sequence[Determination]) -> Iterator[dict[str, object]]:
+def _alternatives(ctx: Context, ordered: Sequence[Determination]) -> Iterator[dict[str, object]]:
     """Lanes that the facts would lawfully carry and that were not chosen, with their amounts. Never a choice."""
     by_lane: dict[tuple[str, str, str], list[Determination]] = {}
-    for line in _ordered(ctx, lines):
+    for line in ordered:
         lawful = line.units and line.lane and {reason.reason for reason in line.unmet} <= {"EXCLUSIVE_CODE"}
         if lawful and not line.billable:
             by_lane.setdefault((line.program, line.lane or "", line.practitioner or ""), []).append(line)
@@ -278,7 +281,7 @@ def _plan_unchanged(ctx: Context, lines: Sequence[Determination]) -> Iterator[No
 
 def _running_month(ctx: Context, lines: Sequence[Determination]) -> Iterator[Notice]:
     """Lines whose date of service has not come at `as_of`: met already, to be claimed later."""
-    today = ctx.zones.local_date(ctx.facts.as_of)
+    today = ctx.today
     early = [line for line in lines if line.billable and line.service_to > today]
     if early:
         yield Notice(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -22,7 +23,8 @@ def apply(ctx: Context, line: Determination) -> Determination:
     """One determination after every gate."""
     unmet = [*_not_in_force(ctx, line), *_practitioner(ctx, line), *_aligned_model(ctx, line), *_place(ctx, line)]
     line = with_unmet(line, *unmet) if unmet else line
-    if not line.earned:
+    facts = ctx.facts
+    if not (facts.hospice or facts.global_surgery or facts.models) or not line.earned:
         return line
     return with_holds(line, *_hospice(ctx, line), *_surgery(ctx, line), *_partly_aligned(ctx, line))
 
@@ -42,32 +44,35 @@ def not_in_force(ctx: Context, number: str, day: date) -> Reason | None:
     )
 
 
-def _not_in_force(ctx: Context, line: Determination) -> Iterator[Reason]:
+def _not_in_force(ctx: Context, line: Determination) -> tuple[Reason, ...]:
     reason = not_in_force(ctx, line.code, line.service_to)
-    if reason is not None:
-        yield reason
+    return () if reason is None else (reason,)
 
 
-def _practitioner(ctx: Context, line: Determination) -> Iterator[Reason]:
+def _practitioner(ctx: Context, line: Determination) -> tuple[Reason, ...]:
     person = ctx.practitioners.get(line.practitioner or "")
-    if person is not None and not ctx.may_bill(person):
-        yield Reason(
-            reason="WRONG_PERFORMER",
-            text=f"{person.id} ({person.credential}) may not bill these services under an own number",
-            citation=ctx.cite("situation/billing_practitioner"),
-            evidence=(person.id,),
-        )
+    if person is None or ctx.may_bill(person):
+        return ()
+    reason = Reason(
+        reason="WRONG_PERFORMER",
+        text=f"{person.id} ({person.credential}) may not bill these services under an own number",
+        citation=ctx.cite("situation/billing_practitioner"),
+        evidence=(person.id,),
+    )
+    return (reason,)
 
 
-def _place(ctx: Context, line: Determination) -> Iterator[Reason]:
+def _place(ctx: Context, line: Determination) -> tuple[Reason, ...]:
     place = ctx.facts.practice.place_of_service
     path = "situation/place_of_service"
-    if line.program == "ccm" and place in ctx.tree.words(path, ctx.month.last):
-        yield Reason(
-            reason="INPATIENT_TIME",
-            text=f"place of service {place} is an inpatient place; care management is not billed there",
-            citation=ctx.cite(path),
-        )
+    if line.program != "ccm" or place not in ctx.tree.words(path, ctx.month.last):
+        return ()
+    reason = Reason(
+        reason="INPATIENT_TIME",
+        text=f"place of service {place} is an inpatient place; care management is not billed there",
+        citation=ctx.cite(path),
+    )
+    return (reason,)
 
 
 def _alignment_in_force(ctx: Context, day: date) -> bool:
@@ -209,10 +214,10 @@ def _same_day_visits(ctx: Context) -> Iterator[Notice]:
     entries = [
         entry
         for entry in ctx.entries
-        if entry.program is not None and not entry.part_of_visit and ctx.zones.local_date(entry.start) in visits
+        if entry.program is not None and not entry.part_of_visit and ctx.begun_on(entry) in visits
     ]
     if entries:
-        places = sorted({f"visits/{visits[ctx.zones.local_date(entry.start)]}" for entry in entries})
+        places = sorted({f"visits/{visits[ctx.begun_on(entry)]}" for entry in entries})
         yield Notice(
             reason="SAME_DAY_EM",
             text="time was worked on the day of a visit: no minute of the visit may be in it; modifier 25 may be asked",
@@ -223,10 +228,11 @@ def _same_day_visits(ctx: Context) -> Iterator[Notice]:
 
 def _concurrent_effort(ctx: Context) -> Iterator[Notice]:
     found: set[str] = set()
-    for place, one in enumerate(ctx.entries):
-        end = ctx.spans[one.id][1]
-        for other in ctx.entries[place + 1 :]:
-            if ctx.spans[other.id][0] >= end:
+    entries, spans = ctx.entries, ctx.spans
+    for place, one in enumerate(entries):
+        end = spans[one.id][1]
+        for other in islice(entries, place + 1, None):
+            if spans[other.id][0] >= end:
                 break
             if other.program != one.program and other.performer != one.performer and one.program and other.program:
                 found |= {one.id, other.id}

@@ -7,7 +7,7 @@ month: those whose 30th day falls in it, and a period cut short in it by the end
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import msgspec
@@ -42,6 +42,11 @@ class DecidedPeriod:
     @property
     def judged_on(self) -> date:
         return self.ended[0] if self.ended else self.period.last
+
+
+def alone(course: Course, enrollment: Enrollment) -> Course:
+    """The course as this one enrolment has it."""
+    return course if len(course.enrollments) == 1 else msgspec.structs.replace(course, enrollments=(enrollment,))
 
 
 def period_length(ctx: Context) -> int:
@@ -95,7 +100,7 @@ def _period_lines(ctx: Context, course: Course, codes: SupplyCodes, one: Decided
     many = ctx.tree.whole(f"{codes.rules}/many_days", day)
     few_path = f"{codes.rules}/few_days"
     few = ctx.tree.whole(few_path, day) if ctx.tree.has(few_path, day) else None
-    single = replace(course, enrollments=(one.enrollment,))
+    single = alone(course, one.enrollment)
     common: tuple[Check, ...] = (*eligibility(ctx, single, judged), setup_done(ctx, course, one.enrollment))
     holds = (*_holds(ctx, codes, one, dates, many), *_day_thirty(ctx, one))
     yield _line(
@@ -242,7 +247,7 @@ def _holds(
 
 def _day_thirty(ctx: Context, one: DecidedPeriod) -> Iterator[Reason]:
     """A running period may still gain days: nothing is claimed before its day 30 has passed."""
-    if one.ended is None and ctx.zones.local_date(ctx.facts.as_of) <= one.period.last:
+    if one.ended is None and ctx.today <= one.period.last:
         yield Reason(
             reason="CONDITIONS_NOT_MET",
             text=f"day 30 of the period ({one.period.last}) has not passed",
@@ -295,7 +300,7 @@ def setup_line(
     dates = tuple(day for day in days.dates(judged) if day <= ctx.month.last)
     if reached is not None:
         dates = tuple(day for day in dates if day <= reached)
-    single = replace(course, enrollments=(enrollment,))
+    single = alone(course, enrollment)
     checks = (
         *day_checks(ctx, days, judged, dates, floor, path, code),
         *eligibility(ctx, single, judged),

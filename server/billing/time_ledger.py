@@ -82,12 +82,17 @@ class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
     exclusions: tuple[Exclusion, ...]
 
 
-class TimeLedger(msgspec.Struct, frozen=True, kw_only=True):
+class TimeLedger(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All entries of one program that touch the period."""
 
     rows: tuple[EntryRow, ...] = ()
     clean: tuple[Piece, ...] = ()
     disputed: tuple[Piece, ...] = ()
+
+    @cached_property
+    def union(self) -> Tally:
+        """The seconds that stand, whoever worked."""
+        return tally(self.clean)
 
     def excluded(self, reason: str) -> int:
         return sum(cut.microseconds for row in self.rows for cut in row.exclusions if cut.reason == reason)

@@ -55,7 +55,7 @@ def decision_making(ctx: Context, course: Course) -> Iterator[Check]:
         and a.level in levels
         and a.practitioner == course.practitioner
         and ctx.month.covers(a.on)
-        and a.on <= ctx.zones.local_date(ctx.facts.as_of)
+        and a.on <= ctx.today
     ]
     yield flag(
         ctx,
