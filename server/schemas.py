@@ -1,17 +1,21 @@
-"""`vitalwire schema NAME`: the published formats, as JSON Schema and as an AsyncAPI document. Pure.
+"""`vitalwire schema NAME`: the published formats, as JSON Schema, AsyncAPI and OpenAPI documents. Pure.
 
-Input: a name. Output: JSON on stdout. The schemas are derived from the very types that encode and decode.
+Input: a name. Output: JSON on stdout. The schemas of messages are derived from the very types that encode and decode.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
 from gateway import contract
+from server.answer_schemas import NAMES as ANSWERS
+from server.answer_schemas import answer_schema
 
 _WIRE: Final[dict[str, type[msgspec.Struct]]] = {
     "reading": contract.Reading,
@@ -59,8 +63,23 @@ def asyncapi() -> dict[str, Any]:
     }
 
 
-def _names() -> list[str]:
-    return [*_WIRE, "asyncapi"]
+def openapi() -> dict[str, Any]:
+    """The JSON routes of the web server, as it serves them; all other routes are pages."""
+    from fastapi import FastAPI
+
+    from server.web.routes import health
+
+    routes = FastAPI(title="vitalwire server: what machines may ask", version="1.0.0")
+    routes.include_router(health.router)
+    return routes.openapi()
+
+
+_DOCUMENTS: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
+    **{name: partial(wire_schema, name) for name in _WIRE},
+    **{name: partial(answer_schema, name) for name in ANSWERS},
+    "asyncapi": asyncapi,
+    "openapi": openapi,
+}
 
 
 app = typer.Typer(
@@ -69,13 +88,14 @@ app = typer.Typer(
 
 
 @app.command()
-def schema(name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(_names())}.")]) -> None:
+def schema(name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(_DOCUMENTS)}.")]) -> None:
     """Print one published format as JSON on standard output.
 
     Example: vitalwire schema reading > reading.schema.json
     """
-    if name not in _names():
-        error = {"kind": "UsageError", "message": f"no schema {name!r}; one of {', '.join(_names())}", "where": "NAME"}
-        typer.echo(json.dumps({"error": error}), err=True)
+    document = _DOCUMENTS.get(name)
+    if document is None:
+        message = f"no schema {name!r}; one of {', '.join(_DOCUMENTS)}"
+        typer.echo(json.dumps({"error": {"kind": "UsageError", "message": message, "where": "NAME"}}), err=True)
         raise typer.Exit(2)
-    typer.echo(json.dumps(asyncapi() if name == "asyncapi" else wire_schema(name), indent=2))
+    typer.echo(json.dumps(document(), indent=2))
