@@ -191,6 +191,13 @@ class Context(Protocol):
         """Record device information: manufacturer, model, serial, firmware, hardware, software."""
         ...
 
+    def basis_known(self) -> None:
+        """Say that what readings are judged by besides their packets (clock, model, firmware) has been noted, as far
+        as this device tells: from now on a complete reading may be sent while the session still runs. Nothing of it
+        may be noted after. A driver that never says so has its readings sent when the session has ended.
+        """
+        ...
+
     def note_warning(self, word: str) -> None:
         """Record something an operator should see, as one of the words of `SessionWarning`."""
         ...

@@ -6,6 +6,7 @@ only a link that is gone (`LinkClosedError`) reaches the caller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -89,21 +90,26 @@ async def read_battery(link: Link, ctx: Context) -> None:
         ctx.note_battery(percent)
 
 
+async def read_identity(link: Link, ctx: Context) -> str | None:
+    """Model and firmware, noted; returns the model. With the clock, all that readings are judged by."""
+    return (await _read_strings(link, ctx, device_information.IDENTITY)).get("model")
+
+
 async def read_information(link: Link, ctx: Context) -> None:
-    """Device information, as far as the device tells."""
+    """The rest of the device information, as far as the device tells."""
+    rest = {c: name for c, name in device_information.STRINGS.items() if c not in device_information.IDENTITY}
+    await _read_strings(link, ctx, rest)
+
+
+async def _read_strings(link: Link, ctx: Context, wanted: Mapping[str, str]) -> dict[str, str]:
     strings: dict[str, str] = {}
-    for characteristic, name in device_information.STRINGS.items():
+    for characteristic, name in wanted.items():
         octets = await _read_if_offered(link, characteristic)
         if octets and (text := device_information.decode_text(octets)):
             strings[name] = text
     if strings:
         ctx.note_information(**strings)
-
-
-async def read_model(link: Link) -> str | None:
-    """The model name, for drivers that must know a quirk before they ask for data."""
-    octets = await _read_if_offered(link, device_information.MODEL)
-    return (device_information.decode_text(octets) or None) if octets else None
+    return strings
 
 
 async def _read_if_offered(link: Link, characteristic: str) -> bytes | None:

@@ -136,7 +136,8 @@ class GlucoseDriver:
 
 async def _session(link: Link, ctx: Context, subscription: Subscription) -> None:
     seen = await chores.read_clock(link, ctx)
-    quirk = quirk_of(await chores.read_model(link))
+    quirk = quirk_of(await chores.read_identity(link, ctx))
+    ctx.basis_known()
     transfer = _Transfer(link, ctx, subscription, whole_memory=quirk is not None and quirk.whole_memory)
     if not await transfer.run():
         return

@@ -112,6 +112,8 @@ async def _chores(link: Link, ctx: Context) -> bool:
     """Everything but the readings; returns whether the clock is to be set once the device is quiet."""
     try:
         seen = await chores.read_clock(link, ctx)
+        await chores.read_identity(link, ctx)
+        ctx.basis_known()
         await chores.read_battery(link, ctx)
         await chores.read_information(link, ctx)
     except LinkClosedError:

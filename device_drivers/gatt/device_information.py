@@ -11,12 +11,14 @@ from typing import Final
 
 MODEL: Final = "2A24"
 
+IDENTITY: Final[Mapping[str, str]] = MappingProxyType({MODEL: "model", "2A26": "firmware"})
+"""What decides how a device's readings are read."""
+
 STRINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        **IDENTITY,
         "2A29": "manufacturer",
-        MODEL: "model",
         "2A25": "serial",
-        "2A26": "firmware",
         "2A27": "hardware",
         "2A28": "software",
     }

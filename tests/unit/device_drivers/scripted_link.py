@@ -136,6 +136,7 @@ class RecordingContext:
         self.information: dict[str, str] = {}
         self.clocks: list[datetime | None] = []
         self.clocks_set: list[datetime] = []
+        self.basis: tuple[tuple[datetime | None, ...], dict[str, str]] | None = None
 
     async def emit(self, packet: Packet) -> None:
         await asyncio.sleep(0)
@@ -160,6 +161,9 @@ class RecordingContext:
 
     def note_information(self, **strings: str) -> None:
         self.information.update(strings)
+
+    def basis_known(self) -> None:
+        self.basis = (tuple(self.clocks), dict(self.information))
 
     def note_warning(self, word: str) -> None:
         self.warnings.append(word)
