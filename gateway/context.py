@@ -1,13 +1,13 @@
 """What one session may do with disk and books: the `Context` that a driver gets.
 
 Input: a driver's packets, clock readings and notes. Output: committed packets, resume points that never run ahead of
-them, and `Notes` for the status.
+them, `Notes` for the status, and a call for every packet once the driver said that readings may go out early.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -57,6 +57,7 @@ class SessionContext:
         policy: SessionPolicy,
         clock: Clock,
         home: ZoneInfo,
+        on_news: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._session_id = session_id
@@ -66,6 +67,8 @@ class SessionContext:
         self._policy = policy
         self._clock = clock
         self._home = home
+        self._on_news = on_news
+        self._basis_known = False
         self._commits: dict[int, tuple[Packet, Future[int]]] = {}
         self._last: Future[int] | None = None
         self.notes = Notes()
@@ -77,6 +80,8 @@ class SessionContext:
         future = self._outbox.append(self._session_id, packet)
         self._commits[id(packet)] = (packet, future)
         self._last = future
+        if self._basis_known:
+            self._on_news()
 
     async def all_committed(self) -> None:
         """Return when everything heard is on the disk. Raises `JournalError` when it is not."""
@@ -126,6 +131,10 @@ class SessionContext:
         self._outbox.note_information(
             self._session_id, model=strings.get("model") or None, firmware=strings.get("firmware") or None
         )
+
+    def basis_known(self) -> None:
+        self._basis_known = True
+        self._on_news()
 
     def note_warning(self, word: str) -> None:
         if word not in self.notes.warnings:

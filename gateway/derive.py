@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from device_drivers.driver import Driver, Held, ReadingDraft, SessionReadings
-from device_drivers.measurement import Component, Measurement
+from device_drivers.measurement import Component, Kind, Measurement, TimeQuality
 from gateway import contract
 from gateway.clock import EffectiveTime, resolve_effective_time
 from gateway.journal_rows import NewEntry, PacketState, StoredSession
@@ -48,47 +49,87 @@ def derive(session: StoredSession, driver: Driver) -> Derived:
         readings = driver.decode(session.packets, model=session.model, ended=True)
     except Exception as error:  # noqa: BLE001 -- a third party's driver must not stop the gateway
         return Derived(entries=(), packets=_all_quarantined(session, f"driver failed: {type(error).__name__}"))
-    newest = max((draft.received_at for draft in readings.readings), default=None)
     entries = tuple(
-        _entry(session, draft, newest=draft.received_at == newest and draft is readings.readings[-1])
+        _entry(session, draft, time=_time_of(session, draft, newest=_is_newest(draft, readings)))
         for draft in readings.readings
         if _is_sent(draft)
     )
     return Derived(entries=entries, packets=_packet_states(session, readings))
 
 
+def derive_early(
+    session: StoredSession, driver: Driver, *, known: AbstractSet[str] = frozenset()
+) -> tuple[NewEntry, ...]:
+    """What may be sent while the session runs: from the oldest reading on, those that no later packet can change.
+
+    They are the entries that `derive` makes at the end, to the octet, provided that the driver has noted the session's
+    clock, model and firmware (`Context.basis_known`). The first reading that may still change holds up those behind
+    it, so that a device's readings keep their order. A reading may still change when
+    - its driver calls it pending: it announced a context, or a context came before its measurement;
+    - it is a glucose record and the last that was heard: some meters send a context they did not announce, right
+      behind the record; the next packet (the next record, or the answer that ends the transfer) shows there is none;
+    - only its arrival says when it was measured, and it is the last so far: whether it is live or stored then depends
+      on what follows.
+    Entries with a message id in `known` are left out. Never raises for what a device sent.
+    """
+    try:
+        readings = driver.decode(session.packets, model=session.model, ended=False)
+    except Exception:  # noqa: BLE001 -- told when the session is derived at its end
+        return ()
+    entries: list[NewEntry] = []
+    waiting = min(readings.pending, default=len(session.packets))
+    for draft in readings.readings:
+        if min(draft.packets, default=waiting) >= waiting or _may_get_context(draft, heard=len(session.packets)):
+            break
+        if not _is_sent(draft):
+            continue
+        newest = draft is readings.readings[-1]
+        time = _time_of(session, draft, newest=newest)
+        if newest and time.quality is TimeQuality.RECEIVED_AT:
+            break
+        if str(_identity_of(session, draft)) not in known:
+            entries.append(_entry(session, draft, time=time))
+    return tuple(entries)
+
+
+def _may_get_context(draft: ReadingDraft, *, heard: int) -> bool:
+    if draft.measurement.kind is not Kind.GLUCOSE or len(draft.raws) > 1:
+        return False
+    return max(draft.packets) == heard - 1
+
+
+def _is_newest(draft: ReadingDraft, readings: SessionReadings) -> bool:
+    newest = max(other.received_at for other in readings.readings)
+    return draft.received_at == newest and draft is readings.readings[-1]
+
+
 def _is_sent(draft: ReadingDraft) -> bool:
     return draft.held is None or draft.held in _SERVER_JUDGES
 
 
-def _entry(session: StoredSession, draft: ReadingDraft, *, newest: bool) -> NewEntry:
-    measurement = draft.measurement
-    device_time = user_facing_time(measurement)
-    time = resolve_effective_time(
-        device_time,
+def _time_of(session: StoredSession, draft: ReadingDraft, *, newest: bool) -> EffectiveTime:
+    return resolve_effective_time(
+        draft.user_facing_time,
         received_at=draft.received_at,
         home=ZoneInfo(session.home_zone),
         clock_readings=session.clock_readings,
         newest=newest,
     )
-    message_id = identity(session.device_id, measurement, draft.raws, received_at=draft.received_at)
-    reading = _reading(session, draft, message_id=message_id, time=time, device_time=device_time)
+
+
+def _identity_of(session: StoredSession, draft: ReadingDraft) -> uuid.UUID:
+    return identity(session.device_id, draft.measurement, draft.raws, received_at=draft.received_at)
+
+
+def _entry(session: StoredSession, draft: ReadingDraft, *, time: EffectiveTime) -> NewEntry:
+    message_id = _identity_of(session, draft)
+    reading = _reading(session, draft, message_id=message_id, time=time)
     return NewEntry(
         message_id=str(message_id),
         device_id=session.device_id,
         memory=time.memory,
         envelope=contract.encode(reading),
     )
-
-
-def user_facing_time(measurement: Measurement) -> datetime | None:
-    """What the device's display showed: base time plus time offset (Glucose Service 1.0, 3.1.1.3)."""
-    if measurement.device_time is None or measurement.time_offset_minutes is None:
-        return measurement.device_time
-    try:
-        return measurement.device_time + timedelta(minutes=measurement.time_offset_minutes)
-    except OverflowError:
-        return None
 
 
 def identity(
@@ -113,14 +154,9 @@ def identity(
 
 
 def _reading(
-    session: StoredSession,
-    draft: ReadingDraft,
-    *,
-    message_id: uuid.UUID,
-    time: EffectiveTime,
-    device_time: datetime | None,
+    session: StoredSession, draft: ReadingDraft, *, message_id: uuid.UUID, time: EffectiveTime
 ) -> contract.Reading:
-    measurement = draft.measurement
+    measurement, device_time = draft.measurement, draft.user_facing_time
     return contract.Reading(
         message_id=message_id,
         device=contract.DeviceRef(id=session.device_id, model=session.model, firmware=session.firmware),

@@ -22,6 +22,7 @@ from device_drivers.errors import AttError, DeviceDriverError, LinkError
 from gateway.clock import Clock
 from gateway.context import Notes, SessionContext, policy_for
 from gateway.derive import derive
+from gateway.early import EarlyReader
 from gateway.errors import JournalError
 from gateway.link import PAIRING_CODES, BleakLink
 from gateway.outbox import Outbox
@@ -109,6 +110,7 @@ class SessionRunner:
         except JournalError as error:
             # Nobody is asked for readings that could not be kept.
             return SessionResult(device_id=device.id, remedy=Remedy.NEXT_ADVERTISEMENT, problem=error.trouble)
+        early = EarlyReader(self._outbox, session_id, driver)
         context = SessionContext(
             outbox=self._outbox,
             session_id=session_id,
@@ -118,15 +120,17 @@ class SessionRunner:
             policy=policy,
             clock=self._clock,
             home=self._home,
+            on_news=early.wake,
         )
         failure: _Failed | None = None
         bond: Bond | None = None
         log.info("session_started", device=device.id, session=session_id, driver=driver.info.id)
         try:
-            bond = await self._over_the_air(sighting, device, driver, policy, context)
+            async with early.while_running():
+                bond = await self._over_the_air(sighting, device, driver, policy, context)
         except _Failed as error:
             failure = error
-        return await self._filed(session_id, device, driver, context, failure=failure, bond=bond)
+        return await self._filed(session_id, device, driver, context, early=early.filed, failure=failure, bond=bond)
 
     async def _filed(
         self,
@@ -135,11 +139,12 @@ class SessionRunner:
         driver: Driver,
         context: SessionContext,
         *,
+        early: int,
         failure: _Failed | None,
         bond: Bond | None,
     ) -> SessionResult:
         outcome = "done" if failure is None else failure.problem
-        readings, new, quarantined = 0, 0, 0
+        readings, new, quarantined = 0, early, 0
         held: tuple[str, ...] = ()
         remedy = None if failure is None else failure.remedy
         problem = None if failure is None else failure.problem
@@ -152,11 +157,19 @@ class SessionRunner:
         try:
             await self._outbox.end_session(session_id, outcome)
             derived = await asyncio.to_thread(derive, await self._outbox.load_session(session_id), driver)
-            new = len(await self._outbox.file_readings(session_id, derived.entries, derived.packets))
+            new += len(await self._outbox.file_readings(session_id, derived.entries, derived.packets))
             readings, held, quarantined = len(derived.entries), derived.held, derived.quarantined
         except JournalError as error:
             remedy, problem = remedy or Remedy.NEXT_ADVERTISEMENT, error.trouble
-        log.info("session_ended", device=device.id, session=session_id, outcome=outcome, readings=readings, new=new)
+        log.info(
+            "session_ended",
+            device=device.id,
+            session=session_id,
+            outcome=outcome,
+            readings=readings,
+            new=new,
+            early=early,
+        )
         return SessionResult(
             device_id=device.id,
             readings=readings,

@@ -133,6 +133,8 @@ async def test_cuff_and_meter_are_read_by_the_unmodified_backend(
         await pressure_cuff.measure(pressure(128))
         await glucose_meter.measure(GlucoseReading(glucose=Decimal(98)))
         await until(lambda: len(server.committed) == 2, seconds=40)
+        async with asyncio.timeout(40):
+            await gateway.drained()  # bonds are written down when their session has ended
 
         assert {reading.kind for reading in server.committed.values()} == {"blood-pressure", "glucose"}
         assert [device.bond for device in gateway.registry.view().devices] == [Bond.BONDED.value] * 2

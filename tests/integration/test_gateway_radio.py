@@ -50,7 +50,9 @@ async def powered(device: Peripheral) -> AsyncIterator[None]:
         await device.power_off()
 
 
-def cuff(air: Air, clock: HomeClock, *, address: str = CUFF, offset: float = 0.0) -> BloodPressureMonitor:
+def cuff(
+    air: Air, clock: HomeClock, *, address: str = CUFF, offset: float = 0.0, idle: float = 0.3
+) -> BloodPressureMonitor:
     settings = DeviceSettings(
         device_id="bp-1",
         address=address,
@@ -58,7 +60,7 @@ def cuff(air: Air, clock: HomeClock, *, address: str = CUFF, offset: float = 0.0
         zone="America/New_York",
         clock_offset_seconds=offset,
         window_seconds=20,
-        idle_seconds=0.3,
+        idle_seconds=idle,
     )
     return BloodPressureMonitor(settings, air=air, clock=clock)
 
@@ -117,6 +119,47 @@ async def test_cuff_with_three_stored_readings_reaches_the_server(
         known = gateway.registry.device("bp-1")
         assert known is not None
         assert known.bond == Bond.BONDED.value
+
+
+async def test_reading_reaches_the_server_while_the_cuff_still_holds_the_line(
+    tmp_path: Path, broker: Broker, server: ReceivingServer, clock: HomeClock
+) -> None:
+    air = Air()
+    device = cuff(air, clock, offset=-600.0, idle=60.0)
+    async with home_gateway(air, broker, tmp_path / "gw", clock) as gateway, powered(device):
+        await device.measure(pressure(128))
+        await until(lambda: len(server.committed) == 1)
+        (reading,) = server.committed.values()
+        assert (reading.time_quality, reading.device.model) == ("corrected", "SIM")
+        assert abs(reading.measured_at - device.ledger.entries[0].true_time) < timedelta(seconds=3)
+
+        await drained(gateway)  # our idle time ends the session, and its end adds nothing
+        assert server.heard == [str(reading.message_id)]
+        filed_at, ended_at = await gateway.outbox._do(
+            lambda connection: connection.execute(
+                "SELECT entry.created_at, session.ended_at FROM entry JOIN session ON session.id = entry.session_id"
+            ).fetchone()
+        )
+        assert filed_at < ended_at
+
+
+async def test_gateway_that_dies_after_an_early_reading_sends_nothing_twice(
+    tmp_path: Path, broker: Broker, server: ReceivingServer, clock: HomeClock
+) -> None:
+    air = Air()
+    device = cuff(air, clock, idle=60.0)
+    async with powered(device):
+        async with home_gateway(air, broker, tmp_path / "gw", clock) as gateway:
+            await device.measure(pressure(128))
+            await until(lambda: len(server.committed) == 1)
+            await eventually(gateway.outbox.counts, lambda counts: counts.stored == 1)
+            assert not (await gateway.outbox.load_session(1)).ended
+        async with home_gateway(air, broker, tmp_path / "gw", clock) as gateway:
+            await drained(gateway)
+            counts = await gateway.outbox.counts()
+            assert (await gateway.outbox.load_session(1)).ended
+    assert (counts.undecoded, counts.stored) == (0, 1)
+    assert len(server.heard) == 1
 
 
 async def test_wrong_clock_is_corrected_and_the_device_set_right_afterwards(
@@ -217,6 +260,7 @@ async def test_device_that_only_the_server_names_is_read_after_the_configuration
         server.configure(GATEWAY, config)
         await until(lambda: len(server.committed) == 1)
         await until(lambda: any(status.config_version == 7 for status in server.statuses))
+        await drained(gateway)  # the address is learnt when the session has ended well
 
         known = gateway.registry.device("bp-1")
         assert known is not None
