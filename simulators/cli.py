@@ -93,7 +93,14 @@ def device(
     history_days: Annotated[
         int, typer.Option(min=0, max=400, help="days before today that a new device already remembers")
     ] = 0,
-    passkey: Annotated[int | None, typer.Option(help="the six digits a meter shows; else new ones each time")] = None,
+    passkey: Annotated[
+        int | None,
+        typer.Option(
+            envvar="VITALWIRE_SIM_PASSKEY",
+            help="the six digits a meter shows (named in the environment, `ps` does "
+            "not show them); else new ones each time",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="name it advertises")] = None,
     model: Annotated[str | None, typer.Option(help="model it reports")] = None,
     serial: Annotated[str | None, typer.Option(help="serial number it reports")] = None,

@@ -163,13 +163,13 @@ class DemoSystem:
         argv += ["--hub", air, "--name", device.local_name, "--model", device.model, "--seed", str(seed)]
         argv += ["--state", str(self.layout.device(device.id)), "--ledger", str(self.layout.ledger(device.id))]
         argv += ["--control", "tcp://127.0.0.1:0", "--zone", home.zone]
-        if device.passkey is not None:
-            argv += ["--passkey", f"{device.passkey:06d}"]
+        # In the environment: arguments are everybody's to read.
+        secret = {} if device.passkey is None else {"VITALWIRE_SIM_PASSKEY": str(device.passkey)}
         if measure_every is not None:
             # A new device remembers the days since the patient was enrolled; the gateway reads them first.
             days = (clock.now().date() - home.monitored_from).days
             argv += ["--every", str(measure_every + seed % 10), "--history-days", str(days)]
-        return self.family.start(f"device-{device.id}", argv)
+        return self.family.start(f"device-{device.id}", argv, secret)
 
     def _start_radio(self, home: DemoHome, air: str, number: int) -> Child:
         argv = [*_VITALWIRE, "simulate", "bluez", "--hub", air, "--address", f"C4:57:1E:00:00:{number:02X}"]
