@@ -1,6 +1,6 @@
 """How long the journal needs to promise a packet: append → COMMIT with `synchronous=FULL`, as radio callbacks see it.
 
-Run: `python -m tests.bench.journal_bench [--packets N] [--folder DIR]`. Prints figures for `tests/bench/journal.md`.
+Run: `python -m tests.bench.journal_bench [--packets N] [--folder DIR]`. Prints figures for `tests/bench/README.md`.
 Three loads: one packet at a time (a cuff), a burst queued at once (a meter's dump), and two devices side by side.
 """
 
