@@ -11,7 +11,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Final
 
-from server.billing import claim_edits, concurrency, locked_years, payer_rules, render, situations
+from server.billing import allocation, claim_edits, concurrency, locked_years, payer_rules, render, situations
 from server.billing.codes import register
 from server.billing.context import Context, Course
 from server.billing.fact_types import Proposal
@@ -67,7 +67,9 @@ def adjudicate_with(facts: Mapping[str, object], tree: ParameterTree, pack: Pack
 
 def _adjudication(ctx: Context, facts: Mapping[str, object]) -> dict[str, object]:
     lines = determine(ctx)
-    return render.adjudication(ctx, lines, facts_digest(facts))
+    answer = render.adjudication(ctx, lines, facts_digest(facts))
+    answer["proposals_for_allocation"] = allocation.propose(ctx, lines, determine)
+    return answer
 
 
 def determine(ctx: Context) -> list[Determination]:

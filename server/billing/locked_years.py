@@ -1,6 +1,6 @@
 """Rule years that are known to come and are locked: what stands on the watch list until a person has read the rule.
 
-Input: `parameters/locked/<year>.yaml`. Output: `LockedYear` with its open points, each with a citation. A locked year is
+Input: `parameters/locked/<year>.yaml`. Output: `LockedYear` with its open points, each cited. A locked year is
 never decided by the year before; its points are what the hold tells the biller.
 """
 

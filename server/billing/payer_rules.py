@@ -1,7 +1,7 @@
-"""What a payer's pack refuses or asks for beyond Medicare's rules: codes it does not take, authorisations it wants first.
+"""What a payer's pack refuses or asks for beyond Medicare's rules: codes not taken, authorisations wanted first.
 
-Input: a determination and the pack of the run. Output: the same refused or held. The pack is data; this is its only reader
-among the rules.
+Input: a determination and the pack of the run. Output: the same refused or held. The pack is data; this is its only
+reader among the rules.
 """
 
 from __future__ import annotations

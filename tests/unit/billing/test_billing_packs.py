@@ -96,9 +96,8 @@ def test_style_of_the_date_of_service_is_the_payers() -> None:
 
     # 14 minutes on the 5th, 11 on the 6th: the twentieth minute is worked on the 6th.
     assert line["service_to"] == "2026-04-06"
-    medicare_line = next(
-        x for x in adjudicate(facts(days=1, rpm_time="25:00", pack="medicare-b"))["billable"] if x["code"] == "99457"
-    )
+    medicare_answer: Json = adjudicate(facts(days=1, rpm_time="25:00", pack="medicare-b"))
+    medicare_line = next(line for line in medicare_answer["billable"] if line["code"] == "99457")
     assert medicare_line["service_to"] == "2026-04-30"
 
 
