@@ -56,6 +56,7 @@ class Scan:
         self._on_change = on_change
         self._restart = asyncio.Event()
         self._heard_at = 0.0
+        self._heard_nothing = True
         self.trouble: str | None = None
 
     def restart(self) -> None:
@@ -81,7 +82,7 @@ class Scan:
                 was_silent = await self._until_silent_or_told()
             finally:
                 await _stop(scanner)
-            silences = silences + 1 if was_silent else 0
+            silences = (silences if self._heard_nothing else 0) + 1 if was_silent else 0
             if silences == 2 and self._power_cycle is not None:
                 log.warning("adapter_power_cycle")
                 with contextlib.suppress(Exception):
@@ -103,6 +104,7 @@ class Scan:
         if self.trouble == "radio-unavailable":
             self._note(None)
         self._heard_at = asyncio.get_running_loop().time()
+        self._heard_nothing = True
         return scanner
 
     async def _until_silent_or_told(self) -> bool:
@@ -120,6 +122,7 @@ class Scan:
 
     def _on_detection(self, device: BLEDevice, data: AdvertisementData) -> None:
         self._heard_at = asyncio.get_running_loop().time()
+        self._heard_nothing = False
         if self.trouble is not None:
             self._note(None)
         self._on_sighting(

@@ -20,10 +20,11 @@ from gateway.config import load_settings
 from gateway.enrol import listen, pair_device
 from gateway.errors import PairingError
 from gateway.outbox import Outbox
+from gateway.pairing import BluezBus
 from gateway.radio import BleakRadio
 from gateway.registry import Bond, Registry
 from gateway.runtime import Gateway
-from gateway.scan import Sighting
+from gateway.scan import Scan, Sighting
 from simulators.air import Air
 from simulators.bluez.facade import BluezFacade
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
@@ -182,6 +183,34 @@ async def test_bluetooth_daemon_that_dies_in_a_transfer_ends_the_session(
         await device.open_window()
 
         await until(lambda: len(server.committed) == 401, seconds=60)
+
+
+async def test_radio_that_hears_nothing_gets_a_power_cycle_and_an_alarm_and_then_works(lab: Lab) -> None:
+    clock = HomeClock()
+    device = cuff(lab, clock)
+    bus = await BluezBus.connect()
+    heard: list[Sighting] = []
+    cycles = 0
+
+    async def power_cycle() -> None:
+        nonlocal cycles
+        await bus.power_cycle("hci0", pause_seconds=0.05)
+        cycles += 1
+
+    scan = Scan(BleakRadio(), on_sighting=heard.append, silence_seconds=0.3, power_cycle=power_cycle)
+    scanning = asyncio.create_task(scan.run())
+    try:
+        await until(lambda: scan.trouble == "radio-silent")
+        assert (cycles, heard) == (1, [])
+        async with powered(device):
+            await device.measure(pressure(128))
+            await until(lambda: heard != [])
+            assert heard[0].advertisement.address == CUFF
+            assert scan.trouble is None
+    finally:
+        scanning.cancel()
+        await asyncio.gather(scanning, return_exceptions=True)
+        bus.close()
 
 
 async def test_wrong_passkey_is_told_by_the_agent_and_nothing_is_read(
