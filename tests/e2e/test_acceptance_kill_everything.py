@@ -151,7 +151,7 @@ async def measure_while_killing(
         for _ in range(share + (number < rest) - 1):
             meter.store(GlucoseReading(glucose=Decimal(70 + chance.randrange(200))))
         await meter.measure(GlucoseReading(glucose=Decimal(100)))
-        await until(_under_way(meter, chance.randrange(1, share)), seconds=60, what="a transfer in progress")
+        await until(_under_way(meter, chance.randrange(1, share)), seconds=120, what="a transfer in progress")
         await asyncio.to_thread(kill)
 
 

@@ -23,6 +23,7 @@ import paho.mqtt.client as mqtt
 import psutil
 import psycopg
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.ingest import component, reading, wait_until
 from tests.support.web import token_of
@@ -129,7 +130,7 @@ def test_any_mqtt_client_plays_a_provisioned_gateway_and_no_other(demo: Demo, id
     sent = reading(device["id"], components=[_odd("systolic", 0), _odd("diastolic", 1)])
     foreign = reading(other["devices"][0]["id"])
     answers: list[tuple[str, Any]] = []
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.username_pw_set(one["username"], one["password"])
     client.on_connect = lambda connected, *_: connected.subscribe("vw/1/gw/#", qos=1)
     client.on_message = lambda _client, _data, message: answers.append((message.topic, json.loads(message.payload)))
