@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     width = max(map(len, BENCHES))
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="Run benchmarks one after the other; without a name, all but ingest-quick (about ten minutes).",
+        description="Run benchmarks one after the other; without a name, all but ingest-quick.",
         epilog="\n".join(f"  {name:<{width}}  {bench.measures}" for name, bench in BENCHES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
