@@ -1,7 +1,8 @@
 """Claim-level edits: two codes of one practitioner on one date of service that the edit tables keep apart.
 
 Input: determinations after every rule. Output: the column-two line held where no modifier lifts the edit, and a notice
-where one may. A backstop behind the period rules of `concurrency.py`; the tables are those of mid-2024.
+where one may. A backstop behind the period rules of `concurrency.py`; the shipped table is that of mid-2024, and a
+newer one that was loaded speaks from its first day on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import lru_cache
 from itertools import permutations
 from typing import Final
 
+from server.billing import ncci_tables
 from server.billing.context import Context
 from server.billing.outcome import Determination, Notice, Reason, with_holds
 from server.billing.parameter_tree import TABLES
@@ -35,6 +37,8 @@ def edits() -> Mapping[tuple[str, str], tuple[tuple[date | None, str], ...]]:
 @lru_cache(maxsize=8192)
 def indicator(first: str, second: str, day: date) -> str | None:
     """The modifier indicator of an edit in force on the day."""
+    if ncci_tables.speaks_for("ptp", day):
+        return ncci_tables.edit_on(first, second, day)
     if day < _SPEAKS_FROM:
         return None
     rows = edits().get((first, second), ())

@@ -39,6 +39,7 @@ rules_app = typer.Typer(no_args_is_help=True, help="The dated rules behind the d
 app.add_typer(rules_app, name="rules")
 rules_app.command("lint")(rule_commands.lint)
 rules_app.command("watch")(rule_commands.watch)
+app.command("load-ncci")(rule_commands.load_ncci)
 
 FactsFile = Annotated[
     str,

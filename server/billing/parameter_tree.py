@@ -8,6 +8,7 @@ dates out of order: `ParameterError`, and the process does not start.
 from __future__ import annotations
 
 import hashlib
+import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ import yaml
 FOLDER: Final = Path(__file__).parent / "parameters"
 TABLES: Final = Path(__file__).parent / "tables"
 CONFIDENCE: Final = frozenset({"V1", "V2", "M-hi", "M-lo", "D"})
+
+# Where an installation keeps the claim edit tables it loaded after the release.
+LOADED_VARIABLE: Final = "VITALWIRE_NCCI_FOLDER"
 
 _TOP_KEYS: Final = frozenset({"description", "metadata", "values"})
 _METADATA_KEYS: Final = frozenset({"label", "unit", "period", "authority", "applies_to", "last_reviewed"})
@@ -251,6 +255,13 @@ def folder_digest(*folders: Path) -> str:
     return "sha256:" + digest.hexdigest()
 
 
+@lru_cache(maxsize=1)
+def loaded_folder() -> Path | None:
+    """The folder of loaded tables, fixed when the process first asks: one run is decided by one set of tables."""
+    named = os.environ.get(LOADED_VARIABLE)
+    return Path(named) if named and Path(named).is_dir() else None
+
+
 def load_tree(folder: Path, *, digest: str) -> ParameterTree:
     """Every file under `<folder>`; the path inside the authority's folder is the name."""
     parameters = {}
@@ -268,4 +279,7 @@ def medicare() -> ParameterTree:
     for part in (folder_digest(FOLDER), folder_digest(TABLES)):
         digest.update(part.encode())
     digest.update((package / "codes.yaml").read_bytes())
+    loaded = loaded_folder()
+    if loaded is not None:
+        digest.update(folder_digest(loaded).encode())
     return load_tree(FOLDER / "medicare", digest="sha256:" + digest.hexdigest())

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from server.billing.context import Context
+from server.billing.ncci_tables import bases_on, unit_limit
 from server.billing.outcome import Determination, Notice, Reason, Surplus, with_holds, with_unmet
 
 _MONITORING: Final = frozenset({"rpm", "rtm"})
@@ -139,15 +140,16 @@ def limit_units(ctx: Context, line: Determination) -> Determination:
     path = f"units/{line.code}"
     if not ctx.tree.has(path, line.service_to):
         path = "units/single"
-    most = ctx.tree.whole(path, line.service_to)
+    loaded = unit_limit(line.code, line.service_to)
+    most = loaded.most if loaded else ctx.tree.whole(path, line.service_to)
     if line.units <= most:
         return line
     over = line.units - most
-    absolute = line.code in ctx.tree.words("units/absolute", line.service_to)
+    absolute = loaded.absolute if loaded else line.code in ctx.tree.words("units/absolute", line.service_to)
     reason = Reason(
         reason="UNIT_CAP" if absolute else "MUE_EXCESS",
         text=f"{line.units} units of {line.code} reached, {most} are the limit a period",
-        citation=ctx.cite(path, line.service_to),
+        citation=loaded.citation if loaded else ctx.cite(path, line.service_to),
         have=str(line.units),
         need=str(most),
         question=None if absolute else f"Do the records support {line.units} units, to be appealed after a cut?",
@@ -161,7 +163,8 @@ def stand_on_base(ctx: Context, lines: Sequence[Determination]) -> list[Determin
     """An add-on shares the fate of its base: refused without it, held with it."""
     kept = []
     for line in lines:
-        bases = ctx.codes[line.code].bases
+        known = ctx.codes[line.code].bases
+        bases = bases_on(line.code, line.service_to, known) if known else known
         kept.append(_with_base(ctx, line, lines, bases) if bases and line.earned else line)
     return kept
 
