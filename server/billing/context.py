@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from server.billing.calendar import ONE_DAY, ServicePeriod, ZoneHistory, bounds,
 from server.billing.codes import Code, register
 from server.billing.day_ledger import DayGates, DayLedger, dated, read_days
 from server.billing.fact_types import Consent, Device, Enrollment, Facts, Practitioner, Reading, Staff, TimeEntry, Visit
+from server.billing.lazily import lazily
 from server.billing.packs import MEDICARE, Pack
 from server.billing.parameter_tree import Citation, ParameterTree
 from server.billing.time_ledger import (
@@ -48,7 +49,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def first_on(self) -> date:
         return self.enrollments[0].from_
 
-    @cached_property
+    @lazily
     def diagnosis(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(e.diagnosis for e in self.enrollments if e.diagnosis))
 
@@ -70,6 +71,8 @@ class Context:
         self.tree = tree
         self.pack = pack
         self.codes: Mapping[str, Code] = register()
+        # The order of the register is the order of the output.
+        self.rank: Mapping[str, int] = _rank_of_codes()
         self.month: ServicePeriod = month_period(facts.month)
         self.zone = facts.practice.time_zone
         self.span: Span = bounds(self.month, self.zone)
@@ -84,11 +87,6 @@ class Context:
         self._windows: dict[tuple[str, str], tuple[ConsentWindow, ...]] = {}
         self._billers: dict[str, bool] = {}
         self._performers: dict[tuple[str, str], bool] = {}
-
-    @cached_property
-    def rank(self) -> Mapping[str, int]:
-        """The order of the register, which is the order of the output."""
-        return _rank_of_codes()
 
     def cite(self, path: str, day: date | None = None) -> Citation:
         """The citation of a parameter on the day (the month's last when none is named)."""
@@ -111,7 +109,7 @@ class Context:
 
     # --- courses ---
 
-    @cached_property
+    @lazily
     def courses(self) -> tuple[Course, ...]:
         """Enrolments that touch the month or ended before it, by program and practitioner."""
         by_key: dict[tuple[str, str], list[Enrollment]] = {}
@@ -134,7 +132,7 @@ class Context:
     def place_of(self, enrollment: Enrollment) -> str:
         return self._places[id(enrollment)]
 
-    @cached_property
+    @lazily
     def _places(self) -> Mapping[int, str]:
         return {id(enrollment): f"enrollments/{place}" for place, enrollment in enumerate(self.facts.enrollments)}
 
@@ -180,7 +178,7 @@ class Context:
         """(place, visit, local date) of this practitioner's visits that had happened by `as_of`."""
         return tuple(found for found in self._visits if found[1].practitioner == practitioner)
 
-    @cached_property
+    @lazily
     def _visits(self) -> tuple[tuple[int, Visit, date], ...]:
         local = ZoneHistory([], self.zone)
         return tuple(
@@ -191,7 +189,7 @@ class Context:
 
     # --- time ---
 
-    @cached_property
+    @lazily
     def _known_entries(self) -> tuple[tuple[TimeEntry, int, int], ...]:
         """Entries recorded by `as_of` with their ends in microseconds, in order of time."""
         as_of = self.facts.as_of
@@ -200,18 +198,19 @@ class Context:
             for entry in self.facts.time_entries
             if entry.recorded_at <= as_of
         ]
-        return tuple(sorted(known, key=lambda found: (found[1], found[2], found[0].id)))
+        known.sort(key=lambda found: (found[1], found[2], found[0].id))
+        return tuple(known)
 
     def _entries_in(self, span: Span) -> dict[str, tuple[TimeEntry, Span]]:
         """Entries that touch a span, clipped to it; the rest of a call across midnight belongs to the other month."""
         low, high = span
         return {
-            entry.id: (entry, (max(start, low), min(end, high)))
+            entry.id: (entry, (start if start > low else low, end if end < high else high))
             for entry, start, end in self._known_entries
             if start < high and end > low
         }
 
-    @cached_property
+    @lazily
     def spans(self) -> Mapping[str, Span]:
         """Entries of the month, clipped to it."""
         return {name: clipped for name, (_, clipped) in self._month_entries.items()}
@@ -220,7 +219,7 @@ class Context:
         """The patient's date on which an entry began."""
         return self.zones.local_date(entry.start)
 
-    @cached_property
+    @lazily
     def today(self) -> date:
         """The patient's date at `as_of`."""
         return self.zones.local_date(self.facts.as_of)
@@ -246,27 +245,31 @@ class Context:
         mine = [found for found in entries.values() if found[0].program == course.program]
         if not mine:
             return TimeLedger()
-        first, last = min(span[0] for _, span in mine), max(span[1] for _, span in mine)
+        first, last = mine[0][1][0], max([span[1] for _, span in mine])
         shut = (*self._consent_gates(course), *gates, *self._stay_gates, *self._enrollment_gates(course))
         closed = tuple(gate for gate in shut if gate.start < last and gate.end > first)
         conflicts = self._month_conflicts if entries is self._month_entries else _cross_program(entries)
         rows: list[EntryRow] = []
         clean: list[Piece] = []
         disputed: list[Piece] = []
+        bookings = self._bookings
         for entry, span in mine:
+            name, performer = entry.id, entry.performer
             row, kept, doubtful = admit(
                 entry,
                 span,
                 whole=self._whole_exclusion(entry, course, span),
-                closed=(*closed, *conflicts[entry.id]) if entry.id in conflicts else closed,
-                elsewhere=self._elsewhere(entry),
+                closed=(*closed, *conflicts[name]) if name in conflicts else closed,
+                elsewhere=bookings.get(performer, ()),
             )
             rows.append(row)
-            clean += [Piece(start=a, end=b, entry=entry.id, performer=entry.performer) for a, b in kept]
-            disputed += [Piece(start=a, end=b, entry=entry.id, performer=entry.performer) for a, b in doubtful]
+            for low, high in kept:
+                clean.append(Piece(start=low, end=high, entry=name, performer=performer))
+            for low, high in doubtful:
+                disputed.append(Piece(start=low, end=high, entry=name, performer=performer))
         return TimeLedger(rows=tuple(rows), clean=tuple(clean), disputed=tuple(disputed))
 
-    @cached_property
+    @lazily
     def _month_conflicts(self) -> Mapping[str, tuple[ClosedSpan, ...]]:
         return _cross_program(self._month_entries)
 
@@ -319,7 +322,7 @@ class Context:
             reason = "CONSENT_REVOKED"
         yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
 
-    @cached_property
+    @lazily
     def _stay_gates(self) -> tuple[ClosedSpan, ...]:
         spans = []
         for place, stay in enumerate(self.facts.stays):
@@ -348,10 +351,7 @@ class Context:
             reason = "CONSENT_REVOKED" if enrollment.end_reason == "consent-withdrawn" else "EPISODE_ENDED_EARLY"
         yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
 
-    def _elsewhere(self, entry: TimeEntry) -> tuple[ClosedSpan, ...]:
-        return self._bookings.get(entry.performer, ())
-
-    @cached_property
+    @lazily
     def _bookings(self) -> Mapping[str, tuple[ClosedSpan, ...]]:
         """By performer: what the same people did for other patients."""
         found: dict[str, tuple[ClosedSpan, ...]] = {}
@@ -368,7 +368,7 @@ class Context:
 
     # --- days ---
 
-    @cached_property
+    @lazily
     def readings(self) -> tuple[tuple[Reading, date], ...]:
         return dated(self.facts.readings, self.zones, self.facts.as_of)
 
@@ -411,6 +411,8 @@ class Context:
         return min(ends) if ends else None
 
     def inpatient_on(self, days: Iterable[date]) -> tuple[date, ...]:
+        if not self.facts.stays:
+            return ()
         return tuple(
             day for day in days if any(s.from_ <= day and (s.to is None or day <= s.to) for s in self.facts.stays)
         )

@@ -9,7 +9,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
@@ -17,6 +16,7 @@ import msgspec
 
 from server.billing.calendar import ServicePeriod, ZoneHistory, thirty_day_periods
 from server.billing.fact_types import Device, Reading
+from server.billing.lazily import lazily
 
 _IN_TIME: Final = attrgetter("measured_at", "id")
 
@@ -49,7 +49,7 @@ class DayLedger(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     days: Mapping[date, tuple[str, ...]]
     excluded: tuple[ExcludedReading, ...]
 
-    @cached_property
+    @lazily
     def _dates(self) -> tuple[date, ...]:
         return tuple(self.days)
 

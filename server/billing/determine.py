@@ -76,6 +76,9 @@ def determine(ctx: Context) -> list[Determination]:
     """Every code of every enrolled program, and every proposal, with its verdict."""
     lines = [line for course in ctx.courses for line in _course_lines(ctx, course)]
     lines = rural_clinic.bundle(ctx, lines)
+    # What has neither evidence nor units is never said, and bears on no other line: only a proposal asks for it.
+    proposed = {proposal.code for proposal in ctx.facts.proposals}
+    lines = [line for line in lines if line.units or line.surplus or line.evident or line.code in proposed]
     if ctx.pack.id != MEDICARE.id:
         lines = [payer_rules.apply(ctx, line) for line in lines]
     lines = [situations.apply(ctx, line) for line in lines]
@@ -83,8 +86,6 @@ def determine(ctx: Context) -> list[Determination]:
     lines = [situations.limit_units(ctx, line) for line in lines]
     lines = claim_edits.hold_edited(ctx, lines)
     lines = situations.stand_on_base(ctx, lines)
-    proposed = {proposal.code for proposal in ctx.facts.proposals}
-    lines = [line for line in lines if line.units or line.surplus or line.evident or line.code in proposed]
     return [*lines, *_answers(ctx, lines)]
 
 
@@ -108,9 +109,10 @@ def _not_yet_codes(ctx: Context, course: Course, answered: set[str]) -> Iterator
     """Codes of the program that are not in force in the month: said, when there is evidence that asks for them."""
     timed = any(entry.program == course.program for entry in ctx.entries)
     for number in _codes_of(course.program):
-        code = ctx.codes[number]
+        if number in answered or ctx.codes[number].period != "month":
+            continue
         reason = situations.not_in_force(ctx, number, ctx.month.last)
-        if number not in answered and reason is not None and code.period == "month":
+        if reason is not None:
             yield _bare(ctx, number, course, evident=timed, unmet=(reason,))
 
 

@@ -101,7 +101,7 @@ def time_block(ctx: Context, path: str, *, need: int, counted: Tally, what: str,
 
 def lost_time(ctx: Context, ledger: TimeLedger, *, need: int, have: int) -> Iterator[Reason]:
     """Kinds of excluded time that would have closed the gap: the biller's next question."""
-    for reason in ledger.reasons():
+    for reason in ledger.reasons:
         path = EXCLUSION_RULES.get(reason)
         lost = ledger.excluded(reason)
         if path is not None and have < need * MICROSECONDS <= have + lost:

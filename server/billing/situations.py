@@ -6,7 +6,7 @@ Input: determinations of the rules. Output: the same with what these situations 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import islice
 from typing import Final
 
@@ -18,6 +18,7 @@ from server.billing.outcome import Determination, Notice, Reason, Surplus, with_
 
 _MONITORING: Final = frozenset({"rpm", "rtm"})
 _FOREVER: Final = date.max
+_TWO_DAYS: Final = timedelta(days=2)
 
 
 def apply(ctx: Context, line: Determination) -> Determination:
@@ -211,7 +212,12 @@ def warnings(ctx: Context) -> Iterator[Notice]:
 
 
 def _same_day_visits(ctx: Context) -> Iterator[Notice]:
-    visits = {ctx.zones.local_date(visit.at): place for place, visit in enumerate(ctx.facts.visits)}
+    if not ctx.entries:
+        return
+    # Two offsets differ by 26 hours at most: a visit two dates before the first entry or after the last is far away.
+    near, until = ctx.entries[0].start.date() - _TWO_DAYS, ctx.entries[-1].start.date() + _TWO_DAYS
+    dates = [ctx.zones.local_date(visit.at) for visit in ctx.facts.visits]
+    visits = {day: place for place, day in enumerate(dates) if near <= day <= until}
     if not visits:
         return
     entries = [

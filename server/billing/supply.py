@@ -162,9 +162,11 @@ def day_checks(
     """Days counted against days needed, and which excluded readings would have closed the gap."""
     have = len(dates)
     text = f"{what} needs {need} days of readings in {period.first}..{period.last}; {have} counted"
-    evidence = tuple(days.days[day][0] for day in dates)
+    read = [days.days[day] for day in dates]
+    evidence = tuple([ids[0] for ids in read])
     if have >= need:
-        without = {days.days[day][0]: str(have - (len(days.days[day]) == 1)) for day in dates}
+        same, less = str(have), str(have - 1)
+        without = {ids[0]: less if len(ids) == 1 else same for ids in read}
         return (
             Proof(
                 rule=rule_id(path),

@@ -7,7 +7,6 @@ Output: `TimeLedger`: pieces that count, exclusions by entry. Seconds are exact 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter
 from typing import Final
@@ -16,6 +15,7 @@ import msgspec
 
 from server.billing.calendar import seconds_text
 from server.billing.fact_types import TimeEntry
+from server.billing.lazily import lazily
 
 NEVER_COUNTS: Final = frozenset({"voicemail", "text", "scheduling", "setup", "clerical"})
 DISPUTED: Final = "STAFF_DOUBLE_BOOKED"
@@ -63,12 +63,12 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """What would be left had the entry not been made: only the seconds nobody else covers are lost."""
         return self.total - self.alone.get(entry, 0)
 
-    @cached_property
+    @lazily
     def evidence(self) -> tuple[str, ...]:
         """Entries of which at least a microsecond counts, by id."""
         return tuple(sorted([entry for entry, gained in self.by_entry.items() if gained]))
 
-    @cached_property
+    @lazily
     def counterfactuals(self) -> Mapping[str, str]:
         """Seconds, as text, that would be left without each entry of the evidence."""
         total, alone = self.total, self.alone
@@ -89,7 +89,7 @@ class TimeLedger(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     clean: tuple[Piece, ...] = ()
     disputed: tuple[Piece, ...] = ()
 
-    @cached_property
+    @lazily
     def union(self) -> Tally:
         """The seconds that stand, whoever worked."""
         return tally(self.clean)
@@ -97,6 +97,7 @@ class TimeLedger(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def excluded(self, reason: str) -> int:
         return sum(cut.microseconds for row in self.rows for cut in row.exclusions if cut.reason == reason)
 
+    @lazily
     def reasons(self) -> tuple[str, ...]:
         return tuple(sorted({cut.reason for row in self.rows for cut in row.exclusions}))
 
