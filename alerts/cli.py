@@ -123,6 +123,33 @@ def list_alerts(
     asyncio.run(read())
 
 
+@app.command()
+def health(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Seconds a reading may wait for its judgement.")] = 60,
+) -> None:
+    """Exit 0 when no stored reading waits longer than the limit for its judgement, 1 otherwise. Needs DATABASE_URL.
+
+    Example: vitalwire alerts health --limit 120
+    """
+    import psycopg
+
+    from alerts import tables
+    from alerts.worker import connect
+
+    async def read() -> float:
+        async with await connect(url) as conn:
+            return await tables.longest_wait_seconds(conn)
+
+    url = _database_url()
+    try:
+        waited = asyncio.run(read())
+    except psycopg.OperationalError:
+        _wrong("DatabaseNotReached", "the database does not answer; check DATABASE_URL", "DATABASE_URL", code=1)
+    print(json.dumps({"healthy": waited <= limit, "longest_wait_seconds": round(waited)}))
+    if waited > limit:
+        raise typer.Exit(1)
+
+
 def _log_to_stderr() -> None:
     structlog.configure(
         processors=[
@@ -173,6 +200,6 @@ def _run(case: Any, rule_set: RuleSet, path: Path) -> dict[str, Any]:
         _wrong(type(error).__name__, str(error), f"{path.name}: {where}" if where else path.name)
 
 
-def _wrong(kind: str, message: str, where: str, **more: Any) -> NoReturn:
+def _wrong(kind: str, message: str, where: str, *, code: int = 2, **more: Any) -> NoReturn:
     typer.echo(json.dumps({"error": {"kind": kind, "message": message, "where": where, **more}}), err=True)
-    raise typer.Exit(2)
+    raise typer.Exit(code)

@@ -185,6 +185,16 @@ async def waiting_work(conn: AsyncConnection, patient_ids: Sequence[str], *, lim
         return await cursor.fetchall()
 
 
+async def longest_wait_seconds(conn: AsyncConnection) -> float:
+    """How long the oldest stored reading has waited for its judgement, 0 when none waits."""
+    cursor = await conn.execute(
+        "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(enqueued_at)), 0) FROM alert_work"
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return float(row[0])
+
+
 async def readings(conn: AsyncConnection, work: Sequence[WorkRow]) -> dict[uuid.UUID, StoredReading]:
     """The stored readings of these work rows."""
     if not work:

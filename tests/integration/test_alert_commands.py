@@ -104,3 +104,24 @@ async def test_failed_attempt_is_a_row_and_stops_no_other_channel(database: str)
         ("broken", False, "provider refused", NOW),
         ("console", True, "", NOW),
     ]
+
+
+async def test_health_is_bad_while_a_reading_waits_too_long_and_good_once_it_is_judged(database: str) -> None:
+    provision(database)
+    with psycopg.connect(database) as conn:
+        row = conn.execute("SELECT clock_timestamp() - interval '61 seconds'").fetchone()
+    assert row is not None
+    store_reading(database, glucose("104"), kind="glucose", measured_at=row[0], enqueued_at=row[0])
+
+    waiting = await run_command("health", DATABASE_URL=database)
+    patient = await run_command("health", "--limit", "3600", DATABASE_URL=database)
+    async with await connect(database) as worker:
+        await Worker(database, load_rule_set(), now=lambda: row[0]).once(worker)
+    judged = await run_command("health", DATABASE_URL=database)
+    away = await run_command("health", DATABASE_URL="postgresql://127.0.0.1:1/nowhere")
+
+    assert (waiting[0], json.loads(waiting[1])["healthy"]) == (1, False)
+    assert (patient[0], json.loads(patient[1])["healthy"]) == (0, True)
+    assert (judged[0], json.loads(judged[1])) == (0, {"healthy": True, "longest_wait_seconds": 0})
+    assert away[0] == 1
+    assert json.loads(away[2])["error"]["where"] == "DATABASE_URL"
