@@ -62,6 +62,8 @@ class UnitLimit:
 def row_of(kind: Kind, cells: Mapping[str, str]) -> Row:
     """A row of the normal form."""
     first, deleted = (date.fromisoformat(t) if t else None for t in _dates(cells))
+    key: tuple[str, ...]
+    says: tuple[str, ...]
     if kind == "ptp":
         key, says = (cells["column1"], cells["column2"]), (cells["modifier_indicator"],)
     elif kind == "mue":
