@@ -10,25 +10,21 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from datetime import datetime, timedelta
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
-import structlog
 import typer
 
+from gateway.cli_common import DEFAULT_DATA, DataOption, JsonOption, fail, log_to_stderr, run_to_end
+from gateway.cli_journal import outbox_app, trace_app
 from gateway.clock import SystemClock
 from gateway.config import Settings, load_settings
-from gateway.errors import GatewayError, SettingsError
+from gateway.errors import SettingsError
 from gateway.health import LocalStatus
-from gateway.outbox import Outbox
 from gateway.registry import Registry
 from gateway.words import sentence
-
-T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,38 +35,14 @@ app = typer.Typer(
     "First time? 1. scan: is the device heard? 2. pair: put it on this home's list. 3. run: leave it running. "
     "4. status: is everything well? 5. outbox: what has not reached the server yet?",
 )
-outbox_app = typer.Typer(
-    no_args_is_help=True, help="The journal: readings waiting for the server, refused ones, packets nobody could read."
-)
 app.add_typer(outbox_app, name="outbox")
+app.add_typer(trace_app, name="trace")
 
-DataOption = Annotated[
-    Path, typer.Option("--data", envvar="VITALWIRE_GATEWAY_DATA", help="Folder with journal and device list.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instead of sentences.")]
 AdapterOption = Annotated[
     str | None, typer.Option("--adapter", envvar="VITALWIRE_BLUETOOTH_ADAPTER", help="For example hci1; default hci0.")
 ]
 
-_DEFAULT_DATA: Final = Path("/var/lib/vitalwire")
 _STALE_AFTER: Final = timedelta(minutes=3)  # the file is written at least every minute
-
-
-def _fail(message: str, *, kind: str, where: str, as_json: bool, code: int) -> NoReturn:
-    if as_json:
-        error = {"error": {"kind": kind, "message": message, "where": where}}
-        print(json.dumps(error), file=sys.stderr)
-    else:
-        print(message, file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def _run(work: Coroutine[Any, Any, T], *, as_json: bool = False) -> T:
-    """Run to the end; an expected error becomes one message and exit code 1."""
-    try:
-        return asyncio.run(work)
-    except GatewayError as error:
-        _fail(str(error), kind=type(error).__name__, where="gateway", as_json=as_json, code=1)
 
 
 def _settings(*, as_json: bool = False) -> Settings:
@@ -79,20 +51,7 @@ def _settings(*, as_json: bool = False) -> Settings:
     except SettingsError as error:
         words = "The gateway cannot start:\n" + "\n".join(f"  - {problem}" for problem in error.problems)
         message = "; ".join(error.problems) if as_json else words
-        _fail(message, kind="SettingsError", where="environment", as_json=as_json, code=2)
-
-
-def _log_to_stderr(level: int) -> None:
-    logging.basicConfig(level=max(level, logging.WARNING), format="%(levelname)s %(name)s %(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+        fail(message, kind="SettingsError", where="environment", as_json=as_json, code=2)
 
 
 @app.command()
@@ -106,19 +65,19 @@ def run() -> None:
     Example: VITALWIRE_GATEWAY_ID=gw-0123456789 VITALWIRE_MQTT_URL=mqtts://broker.example.org vitalwire gateway run
     """
     settings = _settings()
-    _log_to_stderr(logging.INFO)
+    log_to_stderr(logging.INFO)
     from gateway.runtime import Gateway
 
     async def work() -> None:
         await Gateway(settings).run()
 
-    _run(work())
+    run_to_end(work())
 
 
 @app.command()
 def scan(
     seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to listen.")] = 15.0,
-    data: DataOption = _DEFAULT_DATA,
+    data: DataOption = DEFAULT_DATA,
     adapter: AdapterOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -128,7 +87,7 @@ def scan(
 
     Example: vitalwire gateway scan --seconds 30
     """
-    _log_to_stderr(logging.CRITICAL)
+    log_to_stderr(logging.CRITICAL)
     from gateway.enrol import Heard, describe, listen
     from gateway.radio import BleakRadio
     from gateway.scan import Sighting
@@ -143,9 +102,9 @@ def scan(
         else:
             heard[found.address] = found
 
-    trouble = _run(listen(BleakRadio(adapter), seconds=seconds, on_sighting=on_sighting), as_json=as_json)
+    trouble = run_to_end(listen(BleakRadio(adapter), seconds=seconds, on_sighting=on_sighting), as_json=as_json)
     if trouble is not None:
-        _fail(sentence(trouble), kind="RadioError", where=adapter or "hci0", as_json=as_json, code=1)
+        fail(sentence(trouble), kind="RadioError", where=adapter or "hci0", as_json=as_json, code=1)
     registry = Registry(data / "registry.json")
     known = {address: device.id for address in heard if (device := registry.device_at(address)) is not None}
     if as_json:
@@ -165,7 +124,7 @@ def pair(
     device_id: Annotated[str, typer.Option("--id", help="The device's id from the practice, for example bp-3c7d9e.")],
     seconds: Annotated[float, typer.Option(min=5, max=600, help="How long to wait for the device.")] = 60.0,
     time_zone: Annotated[str, typer.Option(envvar="VITALWIRE_TIME_ZONE", help="Zone of this home.")] = "UTC",
-    data: DataOption = _DEFAULT_DATA,
+    data: DataOption = DEFAULT_DATA,
     adapter: AdapterOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -178,12 +137,12 @@ def pair(
     """
     if time_zone not in available_timezones():
         message = f"{time_zone!r} is not a time zone; for example America/New_York"
-        _fail(message, kind="UsageError", where="--time-zone", as_json=as_json, code=2)
-    _log_to_stderr(logging.CRITICAL)
+        fail(message, kind="UsageError", where="--time-zone", as_json=as_json, code=2)
+    log_to_stderr(logging.CRITICAL)
     from gateway.enrol import pair_device
     from gateway.radio import BleakRadio
 
-    result = _run(
+    result = run_to_end(
         pair_device(
             data=data,
             zone=ZoneInfo(time_zone),
@@ -198,7 +157,7 @@ def pair(
         as_json=as_json,
     )
     if result.problem is not None:
-        _fail(sentence(result.problem), kind="PairingError", where=device_id, as_json=as_json, code=1)
+        fail(sentence(result.problem), kind="PairingError", where=device_id, as_json=as_json, code=1)
     if as_json:
         print(json.dumps({"device_id": device_id, "bond": result.bond, "readings": result.readings}))
         return
@@ -216,7 +175,7 @@ async def _ask_passkey(_address: str) -> int | None:
 
 
 @app.command()
-def status(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -> None:
+def status(data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Is everything well? What the running gateway last said about itself.
 
     Example: vitalwire gateway status
@@ -227,10 +186,10 @@ def status(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -> Non
         local = msgspec.json.decode(raw, type=LocalStatus)
     except FileNotFoundError:
         message = f"The gateway has not run yet with the data folder {data}. Start it: vitalwire gateway run"
-        _fail(message, kind="NotFound", where=str(path), as_json=as_json, code=1)
+        fail(message, kind="NotFound", where=str(path), as_json=as_json, code=1)
     except msgspec.DecodeError:
         message = "The status file cannot be read; it is written anew within a minute."
-        _fail(message, kind="Unreadable", where=str(path), as_json=as_json, code=1)
+        fail(message, kind="Unreadable", where=str(path), as_json=as_json, code=1)
     if as_json:
         print(raw.decode())
         return
@@ -267,87 +226,3 @@ def _waiting(depth: int, oldest: datetime | None) -> str:
     if depth == 0 or oldest is None:
         return "empty; every reading is confirmed by the server"
     return f"{depth} readings wait for the server, the oldest since {oldest:%Y-%m-%d %H:%M} UTC"
-
-
-def _with_outbox(data: Path, work: Callable[[Outbox], Awaitable[T]], *, as_json: bool) -> T:
-    path = data / "journal.sqlite"
-    if not path.exists():
-        message = f"There is no journal in {data}. Is VITALWIRE_GATEWAY_DATA (or --data) the gateway's folder?"
-        _fail(message, kind="NotFound", where=str(path), as_json=as_json, code=1)
-
-    async def opened() -> T:
-        outbox = Outbox(path, clock=SystemClock())
-        outbox.open()
-        try:
-            return await work(outbox)
-        finally:
-            await outbox.close()
-
-    return _run(opened(), as_json=as_json)
-
-
-@outbox_app.command("show")
-def outbox_show(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -> None:
-    """What waits, what the server refused and why, what could not be read. Shows ids, never values.
-
-    Example: vitalwire gateway outbox show
-    """
-    _log_to_stderr(logging.CRITICAL)
-
-    async def work(outbox: Outbox) -> dict[str, Any]:
-        counts = await outbox.counts()
-        room = await outbox.space()
-        return {
-            **dataclasses.asdict(counts),
-            "depth": counts.depth,
-            "used_bytes": room.used_bytes,
-            "free_bytes": room.free_bytes,
-            "rejected_readings": [dataclasses.asdict(item) for item in await outbox.rejected()],
-            "unreadable_packets": [dataclasses.asdict(item) for item in await outbox.unreadable()],
-        }
-
-    found = _with_outbox(data, work, as_json=as_json)
-    if as_json:
-        print(msgspec.json.encode(found).decode())
-        return
-    print(
-        f"Waiting for the server: {found['depth']} ({found['pending']} never sent, {found['sent']} without a receipt)"
-    )
-    print(f"Confirmed by the server: {found['stored']} (kept for 30 days)")
-    print(f"Refused by the server: {found['rejected']}")
-    for item in found["rejected_readings"]:
-        print(f"  {item['id']}  device {item['device_id']}  {item['at']:%Y-%m-%d %H:%M} UTC  {item['reason']}")
-    print(f"Packets that could not be read: {found['quarantined']}; kept back as nobody's reading: {found['held']}")
-    for item in found["unreadable_packets"]:
-        print(f"  packet {item['id']}  device {item['device_id']}  {item['at']:%Y-%m-%d %H:%M} UTC  {item['reason']}")
-    print(f"Disk: {found['used_bytes'] / 2**20:.1f} MiB used, {found['free_bytes'] / 2**20:.0f} MiB free")
-
-
-@outbox_app.command("redecode")
-def outbox_redecode(data: DataOption = _DEFAULT_DATA, as_json: JsonOption = False) -> None:
-    """Read quarantined packets again, after an update of the drivers. Readings that were known stay as they are.
-
-    Example: vitalwire gateway outbox redecode
-    """
-    _log_to_stderr(logging.CRITICAL)
-    from gateway.history import read_again
-
-    new = _with_outbox(data, lambda outbox: read_again(outbox, ("raw", "quarantined", "held")), as_json=as_json)
-    print(json.dumps({"new": new}) if as_json else f"{new} new readings; the running gateway sends them.")
-
-
-@outbox_app.command("send-again")
-def outbox_send_again(
-    since: Annotated[datetime, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC.")],
-    data: DataOption = _DEFAULT_DATA,
-    as_json: JsonOption = False,
-) -> None:
-    """Send once more what the server confirmed since then: after it was restored from an older backup. Harmless
-    otherwise, the server knows every reading it has. Restart the gateway afterwards.
-
-    Example: vitalwire gateway outbox send-again --since 2026-03-01
-    """
-    _log_to_stderr(logging.CRITICAL)
-    moment = since.replace(tzinfo=UTC)
-    count = _with_outbox(data, lambda outbox: outbox.send_again(settled_since=moment), as_json=as_json)
-    print(json.dumps({"pending": count}) if as_json else f"{count} readings are sent again after a restart.")

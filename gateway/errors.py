@@ -24,6 +24,14 @@ class JournalError(GatewayError):
         self.detail = detail
 
 
+class TraceError(GatewayError):
+    """A file is not a trace. The message names the line, which says nothing of what it holds."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(f"line {line} {problem}")
+        self.line = line
+
+
 class PairingError(GatewayError):
     """A device could not be bonded; `reason` is what the agent saw, in plain words."""
 

@@ -172,6 +172,15 @@ class Outbox:
 
         return await self._do(job)
 
+    async def sessions_of(self, device_id: str) -> list[int]:
+        """The sessions of one device that the journal still has, oldest first."""
+
+        def job(connection: sqlite3.Connection) -> list[int]:
+            rows = connection.execute("SELECT id FROM session WHERE device_id = ? ORDER BY id", (device_id,))
+            return [row[0] for row in rows]
+
+        return await self._do(job)
+
     async def load_session(self, session_id: int) -> StoredSession:
         return await self._do(lambda connection: load_session(connection, session_id))
 
