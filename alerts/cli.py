@@ -131,19 +131,10 @@ def health(
 
     Example: vitalwire alerts health --limit 120
     """
-    import psycopg
+    from alerts.worker import longest_wait_seconds
 
-    from alerts import tables
-    from alerts.worker import connect
-
-    async def read() -> float:
-        async with await connect(url) as conn:
-            return await tables.longest_wait_seconds(conn)
-
-    url = _database_url()
-    try:
-        waited = asyncio.run(read())
-    except psycopg.OperationalError:
+    waited = asyncio.run(longest_wait_seconds(_database_url()))
+    if waited is None:
         _wrong("DatabaseNotReached", "the database does not answer; check DATABASE_URL", "DATABASE_URL", code=1)
     print(json.dumps({"healthy": waited <= limit, "longest_wait_seconds": round(waited)}))
     if waited > limit:

@@ -41,6 +41,15 @@ async def connect(dsn: str) -> tables.AsyncConnection:
     return await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
 
 
+async def longest_wait_seconds(dsn: str) -> float | None:
+    """How long the oldest stored reading has waited for its judgement; None when the database does not answer."""
+    try:
+        async with await connect(dsn) as conn:
+            return await tables.longest_wait_seconds(conn)
+    except psycopg.OperationalError:
+        return None
+
+
 class Worker:
     """One worker process. Any number may run: patients are locked, never shared."""
 

@@ -95,12 +95,23 @@ class Health:
         """Write the file every two seconds; serve metrics where a port is set."""
         if self._port is not None:
             _serve_metrics(self._port, self, link)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        written = True
         while True:
-            draft = self._file.with_suffix(".tmp")
+            written = self._write(link, tell=written)
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    def _write(self, link: LinkState, *, tell: bool) -> bool:
+        """A full disk must not stop readings: the file grows stale then, which the health check shows."""
+        draft = self._file.with_suffix(".tmp")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(self.snapshot(link)) + "\n", encoding="utf-8")
             draft.replace(self._file)
-            await asyncio.sleep(_EVERY_SECONDS)
+        except OSError as error:
+            if tell:
+                _log.error("health file cannot be written", file=str(self._file), error=type(error).__name__)
+            return False
+        return True
 
 
 def _serve_metrics(port: int, health: Health, link: LinkState) -> None:
