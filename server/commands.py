@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from socket import socket
 from typing import Annotated
 
 import typer
@@ -56,6 +58,7 @@ def web(
 
     from server import logs
     from server.config import SettingsError, load_settings
+    from server.db.pool import connect
     from server.web.app import create_app
     from server.web.config import WebSettings
 
@@ -66,12 +69,14 @@ def web(
         typer.echo(f"web: {error}", err=True)
         raise typer.Exit(2) from error
     public_tls = (settings.web_public_url or "").startswith("https://")
+    dsn = settings.resolve_database_url()
+    connect(dsn, "vw_web").close()  # the pools would try for half a minute, deaf to Ctrl-C
     pages = WebSettings(
-        dsn=settings.resolve_database_url(),
+        dsn=dsn,
         tls=public_tls or settings.web_tls_cert_file is not None,
         sim_control=settings.sim_control,
     )
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(pages),
         host=host or settings.web_host,
         port=settings.web_port if port is None else port,
@@ -82,6 +87,22 @@ def web(
         server_header=False,
         timeout_graceful_shutdown=3,
     )
+
+    class Announced(uvicorn.Server):
+        """A server that says where it listens, once it does: the port may have been chosen by the system."""
+
+        async def startup(self, sockets: list[socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            for name in [one.getsockname() for server in self.servers for one in server.sockets]:
+                typer.echo(
+                    f"serving the pages on {'https' if config.is_ssl else 'http'}://{name[0]}:{name[1]}", err=True
+                )
+
+    server = Announced(config)
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        server.run()
+    if not server.started:
+        raise typer.Exit(1)
 
 
 @app.command("broker-files")

@@ -198,9 +198,7 @@ def facts(
     from server.billing import run
     from server.clock import now
 
-    dsn = os.environ.get("DATABASE_URL")
-    if not dsn:
-        fail(Fault(kind="settings", message="DATABASE_URL names no database", where="DATABASE_URL"))
+    dsn = _database_url()
     instant = now() if as_of is None else _instant(as_of)
     try:
         found = run.read_facts(dsn, patient_id=patient, month=month, as_of=instant, practice_id=practice)
@@ -209,6 +207,18 @@ def facts(
     except ValueError as error:
         fail(Fault(kind="facts", message=str(error), where="month"))
     sys.stdout.write(canonical(found) + "\n")
+
+
+def _database_url() -> str:
+    path = os.environ.get("DATABASE_URL_FILE")
+    try:
+        dsn = Path(path).read_text(encoding="utf-8").strip() if path else os.environ.get("DATABASE_URL", "")
+    except (OSError, UnicodeDecodeError):
+        fail(Fault(kind="settings", message=f"DATABASE_URL_FILE: {path} cannot be read", where="DATABASE_URL_FILE"))
+    if not dsn:
+        message = "DATABASE_URL names no database; set it, or DATABASE_URL_FILE"
+        fail(Fault(kind="settings", message=message, where="DATABASE_URL"))
+    return dsn
 
 
 def _instant(text: str) -> datetime:
