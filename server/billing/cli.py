@@ -39,6 +39,7 @@ rules_app = typer.Typer(no_args_is_help=True, help="The dated rules behind the d
 app.add_typer(rules_app, name="rules")
 rules_app.command("lint")(rule_commands.lint)
 rules_app.command("watch")(rule_commands.watch)
+app.command("coverage")(rule_commands.coverage)
 app.command("load-ncci")(rule_commands.load_ncci)
 
 FactsFile = Annotated[
@@ -264,27 +265,3 @@ def rules_diff(
         if code.in_force(first) != code.in_force(last):
             state = {"code": code.number, "label": code.label, "billable": code.in_force(last)}
             sys.stdout.write(canonical(state) + "\n")
-
-
-@app.command()
-def coverage() -> None:
-    """Print every code of the register: since when it is billable, verified from when, and its status.
-
-    Example: vitalwire billing coverage
-    """
-    for code in register().values():
-        sys.stdout.write(
-            canonical(
-                {
-                    "code": code.number,
-                    "label": code.label,
-                    "program": code.program,
-                    "billable_from": code.first.isoformat(),
-                    "billable_to": code.last.isoformat() if code.last else None,
-                    "verified_from": code.verified_from.isoformat() if code.verified_from else None,
-                    "rule": code.rule,
-                    "status": code.status,
-                }
-            )
-            + "\n"
-        )

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from server.billing.codes import register
+from server.billing.coverage import coverage as covered
 from server.billing.facts import canonical
 from server.billing.locked_years import locked_years
 from server.billing.ncci_load import TableError, load
@@ -45,6 +46,15 @@ def lint() -> None:
     typer.echo(f"{len(list(medicare()))} parameters and {len(register())} codes read, {len(found)} findings", err=True)
     if found:
         raise typer.Exit(1)
+
+
+def coverage() -> None:
+    """Print every code of the register: since when it is billable, verified from when, how sure, and where tested.
+
+    Example: vitalwire billing coverage
+    """
+    for row in covered():
+        _say(row.as_json())
 
 
 def load_ncci(

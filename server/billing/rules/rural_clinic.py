@@ -15,6 +15,8 @@ import msgspec
 from server.billing.context import Context
 from server.billing.outcome import Determination, Reason, with_unmet
 
+# The bundle of collaborative care asks for the full first or later month: the short month does not earn it.
+_TOO_SHORT: Final = frozenset({"G2214"})
 _BUNDLES: Final = {"G0511": ("ccm", "pcm", "bhi", "rpm", "rtm"), "G0512": ("cocm",)}
 # One unit a month until then; afterwards each service of the bundle may be reported (MUE 8).
 _UNITS_BY_SERVICE: Final = date(2024, 1, 1)
@@ -54,6 +56,8 @@ def _replaced(ctx: Context, line: Determination, code: str) -> Determination:
 def _bundled(ctx: Context, code: str, lines: Sequence[Determination]) -> list[Determination]:
     earned: dict[str, Determination] = {}
     for line in lines:
+        if line.code in _TOO_SHORT:
+            continue
         if line.earned and not ctx.codes[line.code].bases and ctx.codes[line.code].period == "month":
             earned.setdefault(line.program, line)
     if not earned:
