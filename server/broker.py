@@ -295,6 +295,10 @@ class MosquittoChild:
         return f"{'mqtts' if self.listener.certificate else 'mqtt'}://{self.host}:{self.port}"
 
     @property
+    def log(self) -> Path:
+        return self.files.log
+
+    @property
     def pid(self) -> int | None:
         return self.process.pid if self.process is not None and self.process.poll() is None else None
 

@@ -57,7 +57,7 @@ class Observer:
     def __init__(self, system: DemoSystem, gateway_id: str, trail: Trail) -> None:
         self._trail = trail
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="vw-demo-observer", protocol=mqtt.MQTTv5)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="vw-demo-observer")
         self._client.username_pw_set(OBSERVER_USER, system.memory.password(OBSERVER_USER))
         self._client.on_message = self._heard
         self._client.on_connect = lambda client, *_: client.subscribe(

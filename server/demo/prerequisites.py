@@ -20,7 +20,6 @@ class Program:
     names: tuple[str, ...]
     packages: tuple[str, ...]
     purpose: str
-    required: bool = True
 
     def path(self) -> str | None:
         """Where it is; Debian keeps daemons out of an ordinary user's PATH."""
@@ -36,6 +35,8 @@ CHROMIUM: Final = Program(
     purpose="the browser that drives the pages in tests",
 )
 NEEDS: Final = {"demo": (MOSQUITTO, DBUS), "test": (MOSQUITTO, DBUS, CHROMIUM)}
+# Without Mosquitto the demo takes the MQTT listener of the NATS server that came with the Python packages.
+OPTIONAL: Final = {"demo": (MOSQUITTO,), "test": ()}
 
 
 def missing(programs: tuple[Program, ...]) -> tuple[Program, ...]:
@@ -80,6 +81,7 @@ def ensure(purpose: str) -> int:
         print(f"[set-up] installing {', '.join(packages)}", flush=True)
         _install(prefix, packages)
         absent = missing(NEEDS[purpose])
+    absent = tuple(program for program in absent if program not in OPTIONAL[purpose])
     if not absent:
         return 0
     for program in absent:

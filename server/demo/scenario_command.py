@@ -134,6 +134,7 @@ def _access(system: DemoSystem, user: str) -> GatewayAccess:
         url=environment["VITALWIRE_MQTT_URL"],
         username=user,
         password_file=Path(environment["VITALWIRE_MQTT_PASSWORD_FILE"]),
+        version=environment["VITALWIRE_MQTT_VERSION"],
     )
 
 

@@ -39,6 +39,7 @@ class GatewayAccess:
     url: str
     username: str
     password_file: Path
+    version: str = "5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,7 @@ def _gateway(
             "mqtt_url": access.url,
             "mqtt_username": access.username,
             "mqtt_password_file": access.password_file,
+            "mqtt_version": access.version,
         }
     )
     options = {"radio": radio}

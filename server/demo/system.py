@@ -18,7 +18,8 @@ from typing import Final
 import psycopg
 
 from server import clock
-from server.broker import INGEST_USER, BrokerFiles, Listener, MosquittoChild, set_passwords
+from server.broker import INGEST_USER, BrokerFiles, Listener, MosquittoChild, mosquitto_path, set_passwords
+from server.broker_nats import NatsChild
 from server.db.embedded import start_embedded, stop_embedded
 from server.db.migrate import migrate
 from server.db.pool import connect, require_durable
@@ -41,7 +42,7 @@ class DemoSystem:
         self.given_database = database_url
         self.memory = Memory.read(layout)
         self.family = Family(layout.logs)
-        self.broker: MosquittoChild | None = None
+        self.broker: MosquittoChild | NatsChild | None = None
         self.dsn = ""
         self.seeded: SeedResult | None = None
         self.attached = False
@@ -85,7 +86,11 @@ class DemoSystem:
 
     def admit(self, users: Iterable[str]) -> None:
         """Let more gateways in at the running broker."""
-        set_passwords(BrokerFiles(self.layout.broker), {user: self.memory.password(user) for user in users})
+        passwords = {user: self.memory.password(user) for user in users}
+        if isinstance(self.broker, NatsChild):
+            self.broker.admit(passwords)
+        else:
+            set_passwords(BrokerFiles(self.layout.broker), passwords)
         self.memory.write(self.layout)
 
     def _start_database(self) -> None:
@@ -106,13 +111,16 @@ class DemoSystem:
             self.say(f"broker: port {self.memory.broker_port} is in use, taking {port}")
         self.memory.broker_port = port
         users = {INGEST_USER, OBSERVER_USER, *(home.gateway_id for home in self.homes)}
-        self.broker = MosquittoChild(
-            self.layout.broker,
-            listener=Listener(port=port),
-            passwords={user: self.memory.password(user) for user in users},
-            access=_access_with_observer(),
-        )
-        self.say(f"broker: Mosquitto on 127.0.0.1:{port}")
+        passwords = {user: self.memory.password(user) for user in users}
+        if mosquitto_path() is None:
+            self.say(f"broker: no Mosquitto here, taking NATS (MQTT 3.1.1) on 127.0.0.1:{port}")
+            watchers = frozenset({OBSERVER_USER})
+            self.broker = NatsChild(self.layout.broker, port=port, passwords=passwords, watchers=watchers)
+        else:
+            self.say(f"broker: Mosquitto on 127.0.0.1:{port}")
+            self.broker = MosquittoChild(
+                self.layout.broker, listener=Listener(port=port), passwords=passwords, access=_access_with_observer()
+            )
         self.broker.start()
         self.memory.write(self.layout)
 
@@ -211,6 +219,7 @@ class DemoSystem:
             "VITALWIRE_MQTT_URL": f"mqtt://127.0.0.1:{self.memory.broker_port}",
             "VITALWIRE_MQTT_USERNAME": user,
             "VITALWIRE_MQTT_PASSWORD_FILE": str(password_file),
+            "VITALWIRE_MQTT_VERSION": "3.1.1" if isinstance(self.broker, NatsChild) else "5",
         }
 
     def trouble(self) -> str | None:
@@ -219,7 +228,7 @@ class DemoSystem:
         if child is not None:
             return f"{child.name} ended unexpectedly; see {child.log}\n{child.last_lines()}"
         if self.broker is not None and self.broker.pid is None:
-            return f"the broker ended unexpectedly; see {self.broker.files.log}"
+            return f"the broker ended unexpectedly; see {self.broker.log}"
         return None
 
     # --- stop -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,16 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not below pytest's own folder: that is closed to the user the embedded PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="vw-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name) / "demo"
+
+
 @pytest.mark.timeout(240)
-def test_one_reading_gets_all_its_stamps_and_a_second_start_keeps_the_data(tmp_path: Path) -> None:
-    command = [*VITALWIRE, "demo", "--check", "--data", str(tmp_path / "demo")]
+def test_one_reading_gets_all_its_stamps_and_a_second_start_keeps_the_data(folder: Path) -> None:
+    command = [*VITALWIRE, "demo", "--check", "--data", str(folder)]
 
     first = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     second = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
@@ -37,14 +46,14 @@ def test_one_reading_gets_all_its_stamps_and_a_second_start_keeps_the_data(tmp_p
     readings = {re.search(r"reading ([0-9a-f-]{36})", run.stdout) for run in (first, second)}
     assert len({match[1] for match in readings if match}) == 2
     # Nothing of the first run was left behind, nothing of a patient is in a log.
-    logs = "".join(path.read_text(errors="replace") for path in (tmp_path / "demo" / "logs").glob("*.log"))
+    logs = "".join(path.read_text(errors="replace") for path in (folder / "logs").glob("*.log"))
     for private in ("Anna Berg", "Luis Ortega", "555 0101", "228"):
         assert private not in logs
 
 
 @pytest.mark.timeout(240)
-def test_scenario_ends_with_every_measured_reading_stored_once(tmp_path: Path) -> None:
-    command = [*VITALWIRE, "simulate", "scenario", "three-homes", "--data", str(tmp_path / "demo")]
+def test_scenario_ends_with_every_measured_reading_stored_once(folder: Path) -> None:
+    command = [*VITALWIRE, "simulate", "scenario", "three-homes", "--data", str(folder)]
 
     run = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
 
@@ -58,8 +67,7 @@ def test_scenario_ends_with_every_measured_reading_stored_once(tmp_path: Path) -
 
 
 @pytest.mark.timeout(120)
-def test_interrupting_the_demo_stops_every_process(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
+def test_interrupting_the_demo_stops_every_process(folder: Path) -> None:
     demo = subprocess.Popen(
         [*VITALWIRE, "demo", "--data", str(folder)], stdout=subprocess.PIPE, text=True, env=environment()
     )
