@@ -134,7 +134,8 @@ class SessionContext:
 
     def basis_known(self) -> None:
         self._basis_known = True
-        self._on_news()
+        if self._last is not None:
+            self._on_news()
 
     def note_warning(self, word: str) -> None:
         if word not in self.notes.warnings:

@@ -5,6 +5,7 @@ The process is the real one (`python -m gateway run`) on BlueZ's path. Reliabili
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -69,13 +70,14 @@ async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed_in_its_tran
         gateway = start_gateway(environment, log)
         try:
             for _ in range(ROUNDS):
-                await meter.measure(GlucoseReading(glucose=Decimal(100)))
+                # Counted before the measurement: the gateway may connect while it is still being taken.
                 sessions, sent = meter.sessions, chance.randrange(5, RECORDS // 2)
+                await meter.measure(GlucoseReading(glucose=Decimal(100)))
                 await until(
                     lambda since=sessions, limit=sent: (  # type: ignore[misc]
                         meter.sessions > since and (meter._sent_in_session >= limit or meter.undelivered == 0)
                     ),
-                    seconds=40,
+                    seconds=60,
                     what="a transfer in progress",
                 )
                 gateway.send_signal(signal.SIGKILL)
@@ -85,7 +87,9 @@ async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed_in_its_tran
             await until(lambda: len(server.committed) == RECORDS + ROUNDS, seconds=60, what="every reading committed")
         finally:
             gateway.terminate()
-            code = gateway.wait(timeout=20)
+            # The bus and the meter live in this loop: a gateway that says goodbye to a loop that waits for it would
+            # run into every time limit it has.
+            code = await asyncio.to_thread(gateway.wait, 60)
     await meter.power_off()
     await facade.close()
 
