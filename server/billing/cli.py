@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn
 
-import msgspec
 import typer
 
 from server.billing import rule_commands
 from server.billing.codes import register
-from server.billing.determine import adjudicate as adjudicate_facts
-from server.billing.explain import explain as explain_adjudication
-from server.billing.facts import FactsError, Problem
 from server.billing.facts import canonical as canonical_bytes
 from server.billing.parameter_tree import DatedValue, medicare
+from server.billing.stream import Document, Fault, Show, answers, decide, parse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,26 +42,15 @@ FactsFile = Annotated[
     str,
     typer.Argument(metavar="FACTS", help="A file of facts (one JSON object, or one a line); - reads standard input."),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that share the work; every core when left out, one for a short input."),
+]
 
 
 def canonical(value: object) -> str:
     """One line of canonical JSON, as text."""
     return canonical_bytes(value).decode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What is wrong with one document of the input."""
-
-    kind: str
-    message: str
-    where: str
-    problems: tuple[Problem, ...] = ()
-
-    def as_json(self) -> dict[str, object]:
-        listed = [{"where": problem.where, "message": problem.message} for problem in self.problems]
-        found: dict[str, object] = {"kind": self.kind, "message": self.message, "where": self.where}
-        return {"error": {**found, "problems": listed} if listed else found}
 
 
 def fail(fault: Fault) -> NoReturn:
@@ -87,98 +72,65 @@ def _lines(source: str) -> Iterator[str]:
         fail(Fault(kind="input", message=f"{name} is not UTF-8 text", where=name))
 
 
-def _documents(source: str) -> Iterator[tuple[int, object]]:
-    """(line, JSON value or `Fault`): one object a line, or one object spread over all lines."""
-    lines: Iterator[tuple[int, str]] = enumerate(_lines(source), start=1)
+def _documents(source: str) -> Iterator[Document]:
+    """(line, text): one object a line, or one object spread over all lines."""
+    lines: Iterator[Document] = enumerate(_lines(source), start=1)
     for number, line in lines:
         if not line.strip():
             continue
-        value = _parse(line, number)
-        if isinstance(value, Fault):
-            rest = list(lines)
-            whole = _parse(line + "".join(text for _, text in rest), number)
-            if not isinstance(whole, Fault):
-                yield number, whole
-                return
-            lines = iter(rest)
-        yield number, value
+        if not isinstance(parse(line, number), Fault):
+            yield number, line
+            break
+        rest = list(lines)
+        whole = line + "".join(text for _, text in rest)
+        if not isinstance(parse(whole, number), Fault):
+            yield number, whole
+            return
+        lines = iter(rest)
+        yield number, line
         break
     for number, line in lines:
         if line.strip():
-            yield number, _parse(line, number)
+            yield number, line
 
 
-def _parse(text: str, number: int) -> object:
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return Fault(kind="json", message=f"line {number} is not JSON: {error}", where=f"line {number}")
-    if not isinstance(value, dict):
-        return Fault(kind="facts", message="one JSON object of facts is expected", where=f"line {number}")
-    return value
-
-
-def _decide(document: object) -> dict[str, object] | Fault:
-    if isinstance(document, Fault):
-        return document
-    try:
-        return adjudicate_facts(cast("dict[str, object]", document))
-    except FactsError as error:
-        first = error.problems[0]
-        return Fault(kind="facts", message=first.message, where=first.where, problems=error.problems)
-
-
-def _each(source: str, show: Callable[[dict[str, object]], str]) -> None:
+def _each(source: str, show: Show, jobs: int | None) -> None:
     """Answer every document. Of several, the wrong ones leave their error in their place and the run goes on."""
     documents = _documents(source)
-    first = next(documents, None)
-    if first is None:
+    begun = list(islice(documents, 2))
+    if not begun:
         fail(Fault(kind="input", message="the input is empty: one JSON object of facts is expected", where=source))
-    second = next(documents, None)
-    answer = _decide(first[1])
-    if second is None and isinstance(answer, Fault):
-        fail(answer)
-    wrong = [number for number, failed in _answered(first, second, documents, answer, show) if failed]
-    if wrong:
-        said = f"{len(wrong)} lines of the input are wrong; each error stands in its line of the output"
-        fail(Fault(kind="facts", message=said, where=f"line {wrong[0]}"))
-
-
-def _answered(
-    first: tuple[int, object],
-    second: tuple[int, object] | None,
-    rest: Iterator[tuple[int, object]],
-    answer: dict[str, object] | Fault,
-    show: Callable[[dict[str, object]], str],
-) -> Iterator[tuple[int, bool]]:
-    """Print each answer; yields (line, whether it is wrong)."""
-    yield first[0], _print(answer, show)
-    for number, document in chain([second] if second else [], rest):
-        yield number, _print(_decide(document), show)
-
-
-def _print(answer: dict[str, object] | Fault, show: Callable[[dict[str, object]], str]) -> bool:
-    wrong = isinstance(answer, Fault)
-    sys.stdout.write((canonical(answer.as_json()) if isinstance(answer, Fault) else show(answer)) + "\n")
-    return wrong
+    if len(begun) == 1:
+        only = decide(*begun[0])
+        if isinstance(only, Fault):
+            fail(only)
+    first, count = 0, 0
+    for found in answers(chain(begun, documents), show, jobs):
+        sys.stdout.buffer.write(found.output)
+        if found.wrong:
+            first, count = first or found.wrong[0], count + len(found.wrong)
+    sys.stdout.buffer.flush()
+    if count:
+        said = f"{count} lines of the input are wrong; each error stands in its line of the output"
+        fail(Fault(kind="facts", message=said, where=f"line {first}"))
 
 
 @app.command()
-def adjudicate(facts: FactsFile) -> None:
+def adjudicate(facts: FactsFile, jobs: Jobs = None) -> None:
     """Print one adjudication a line, in the order of the input.
 
     Example: vitalwire billing adjudicate march.jsonl > march.adjudicated.jsonl
     """
-    _each(facts, canonical)
+    _each(facts, "json", jobs)
 
 
 @app.command()
-def explain(facts: FactsFile) -> None:
+def explain(facts: FactsFile, jobs: Jobs = None) -> None:
     """Say in plain sentences what is billed, what is not and what a person must answer.
 
     Example: vitalwire billing facts --patient pt-1 --month 2026-03 | vitalwire billing explain -
     """
-    _each(facts, lambda answer: "\n".join(explain_adjudication(answer)) + "\n")
+    _each(facts, "sentences", jobs)
 
 
 @app.command()
