@@ -226,6 +226,7 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_socket_register_write = self._on_want_write
+        client.on_socket_close = self._unwatch
         options: dict[str, Any] = {}
         if version5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
@@ -285,13 +286,18 @@ class Link:
 
     def _close(self) -> None:
         self.connected = False
+        self._unwatch()
         sock, self._socket = self._socket, None
         if sock is not None:
-            self._loop.remove_reader(sock.fileno())
-            self._loop.remove_writer(sock.fileno())
-            self._reading = self._writer_waits = False
             sock.close()
         self._lost.set()
+
+    def _unwatch(self, *_: object) -> None:
+        """Take the socket from the loop while it still has its number; paho closes it by itself when it is refused."""
+        if self._socket is not None and self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_writer(self._socket.fileno())
+        self._reading = self._writer_waits = False
 
     # --- socket events ------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import pytest
 
 from server.broker import INGEST_USER, BrokerFiles, remove_user
 from tests.support.broker import mosquitto
-from tests.support.ingest import component, home, ingest, provisioned, reading, rows, wait_until
+from tests.support.ingest import IngestProcess, component, home, ingest, provisioned, reading, rows, wait_until
 
 
 def vitalwire(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -205,3 +205,19 @@ def test_wrong_password_and_removed_user_are_not_let_in(tmp_path: Path) -> None:
         remove_user(BrokerFiles(broker.files.folder), gateway)
         with pytest.raises((AssertionError, ConnectionError)), home(broker, gateway, password="right"):
             pass
+
+
+def test_ingest_with_a_wrong_password_says_so_and_keeps_trying(database: str, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("wrong", encoding="utf-8")
+    log = tmp_path / "ingest.log"
+    with mosquitto(tmp_path, passwords={INGEST_USER: "right"}) as broker:
+        process = IngestProcess(
+            database, broker, tmp_path, VITALWIRE_MQTT_USERNAME=INGEST_USER, VITALWIRE_MQTT_PASSWORD_FILE=str(secret)
+        )
+        process.start(wait=False)
+        wait_until(lambda: log.exists() and log.read_text().count("Not authorized") >= 3, "three refusals")
+
+        assert process.stop() == 0
+
+    assert "Traceback" not in log.read_text()
