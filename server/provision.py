@@ -8,6 +8,7 @@ here can never bill: the practice is flagged as simulated.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -130,12 +131,13 @@ def provision_command(
     """Create gateways, devices, patients and credentials in a simulated practice, for any MQTT client.
 
     The database is the one of DATABASE_URL (else the embedded one of VITALWIRE_DATA); the broker's password file is
-    looked for in VITALWIRE_BROKER_FOLDER (else VITALWIRE_DATA/broker). Prints a JSON list; passwords are shown once.
+    looked for in VITALWIRE_BROKER_FOLDER (else VITALWIRE_DATA/broker). Without VITALWIRE_DATA a demo that runs in its
+    usual folder is used. Prints a JSON list; passwords are shown once.
 
     Example: vitalwire simulate provision --gateways 3 --devices-per-gateway 2 --json identities.json
     """
     try:
-        settings = load_settings()
+        settings = load_settings(_of_running_demo())
     except SettingsError as error:
         _fail("SettingsError", str(error), "environment", code=2)
     planned = plan(gateways, devices_per_gateway)
@@ -160,6 +162,17 @@ def provision_command(
         json_file.touch(mode=0o600)
         json_file.chmod(0o600)
         json_file.write_text(text + "\n", encoding="utf-8")
+
+
+def _of_running_demo() -> dict[str, Path]:
+    """The data folder of a demo that runs where demos run; nothing when the environment names a folder."""
+    from server.demo.system import default_folder
+
+    folder = default_folder().resolve()
+    if "VITALWIRE_DATA" in os.environ or not BrokerFiles(folder / "broker").is_running:
+        return {}
+    typer.echo(f"using the demo that runs in {folder}", err=True)
+    return {"data": folder}
 
 
 def _fail(kind: str, message: str, where: str, *, code: int) -> NoReturn:

@@ -62,10 +62,11 @@ class Demo:
         return ingest.environ()["DATABASE_URL"]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command of another terminal that knows the demo's folder alone."""
+        """A command of another terminal in the same checkout, told nothing."""
         return subprocess.run(
             [*VITALWIRE, *words],
-            env=_environment() | {"VITALWIRE_DATA": str(self.folder)},
+            env=_environment(),
+            cwd=self.folder.parent,
             capture_output=True,
             text=True,
             check=False,
@@ -79,9 +80,13 @@ def _environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder = tmp_path_factory.mktemp("demo") / "d"
+    checkout = tmp_path_factory.mktemp("checkout")  # by these two the demo knows one
+    (checkout / "pyproject.toml").touch()
+    (checkout / "simulators").mkdir()
+    folder = checkout / ".demo"
     child = subprocess.Popen(
-        [*VITALWIRE, "demo", "--data", str(folder), "--measure-every", "5"],
+        [*VITALWIRE, "demo", "--measure-every", "5"],
+        cwd=checkout,
         stdout=subprocess.PIPE,
         text=True,
         env=_environment(),
