@@ -16,7 +16,7 @@ from server.billing.calendar import MICROSECONDS, ServicePeriod
 from server.billing.context import Context, Course
 from server.billing.outcome import Determination, Reason, with_holds
 from server.billing.requirements import Check, consent, initiating_visit
-from server.billing.supply import decided_periods
+from server.billing.supply import DecidedPeriod, decided_periods
 from server.billing.time_ledger import ClosedSpan
 
 FIRST: Final = "data-review/practitioner/first_block_seconds"
@@ -28,19 +28,31 @@ def decide(ctx: Context, course: Course) -> Iterator[Determination]:
     if not ctx.tree.has(FIRST, ctx.month.last):
         return
     visit, gate = initiating_visit(ctx, course, _VISIT, days=ctx.tree.whole(_VISIT, ctx.month.last))
-    for period in _periods(ctx, course):
-        yield _line(ctx, course, period, visit, (gate,) if gate else ())
+    for period, early in _periods(ctx, course):
+        line = _line(ctx, course, period, visit, (gate,) if gate else ())
+        yield with_holds(line, early) if early and line.units else line
 
 
-def _periods(ctx: Context, course: Course) -> tuple[ServicePeriod, ...]:
+def _periods(ctx: Context, course: Course) -> tuple[tuple[ServicePeriod, Reason | None], ...]:
     monitored = [e for other in ctx.courses if other.program == "rpm" for e in other.enrollments]
     for enrollments in (monitored, list(course.enrollments)):
         anchored = [e for e in enrollments if ctx.day_ledger(e).anchor is not None]
         if anchored:
-            return tuple(
-                one.period for e in anchored for one in decided_periods(ctx, e, self_reported=False) if not one.ended
-            )
-    return (ctx.month,)
+            decided = (one for e in anchored for one in decided_periods(ctx, e, self_reported=False))
+            return tuple((one.period, _ended_early(ctx, one)) for one in decided)
+    return ((ctx.month, None),)
+
+
+def _ended_early(ctx: Context, one: DecidedPeriod) -> Reason | None:
+    if one.ended is None:
+        return None
+    return Reason(
+        reason="EPISODE_ENDED_EARLY",
+        text=f"the episode ended on {one.ended[0]} ({one.ended[1]}), before day 30 ({one.period.last})",
+        citation=ctx.cite("rpm/device_supply/ended_early"),
+        question="May the review be claimed for the shortened period?",
+        evidence=(ctx.place_of(one.enrollment),),
+    )
 
 
 def _line(
