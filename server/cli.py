@@ -31,12 +31,12 @@ COMMANDS: Final[dict[str, Command]] = {
     "gateway": Command("gateway.cli", "gateway", "the home box: run, scan, pair, outbox, status"),
     "decode": Command("gateway.decode", "gateway", "bytes of a Bluetooth characteristic to a measurement (JSON)"),
     "server": Command("server.commands", "server", "web, ingest, migrate, dead letters"),
-    "alerts": Command("alerts.cli", "server", "run the alert worker; evaluate, test and replay rule sets"),
-    "billing": Command("server.billing.cli", "server", "facts, adjudicate, explain, rules, coverage"),
+    "alerts": Command("alerts.cli", "server", "run the alert worker; evaluate and test rule sets, list what is open"),
+    "billing": Command("server.billing.cli", "server", "facts of a month, adjudicate, explain, rules, coverage"),
     "simulate": Command(
         "server.demo.simulate", "server,gateway,simulators", "devices, radio, scenarios, test identities"
     ),
-    "schema": Command("server.schemas", "server", "the published formats as JSON Schema and AsyncAPI"),
+    "schema": Command("server.schemas", "server", "the published formats as JSON Schema, AsyncAPI, OpenAPI"),
 }
 
 _OWN_PACKAGES: Final = frozenset({"alerts", "device_drivers", "gateway", "server", "simulators"})
