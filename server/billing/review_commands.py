@@ -78,6 +78,8 @@ def check(
     """Derive every line anew, by other arithmetic than the engine's: agree, disagree or unchecked, with the reason.
 
     Pairs on standard input are objects {"facts": …, "adjudication": …}. Exit 1 when a line is disagreed with.
+
+    Example: vitalwire billing check facts.json adjudication.json
     """
     differs = False
     for place, known, decided in _pairs(facts, adjudication):
@@ -99,7 +101,10 @@ def difference(
     old_facts: Annotated[str, typer.Argument(metavar="OLD_FACTS", help="The facts that were decided and frozen.")],
     new_facts: Annotated[str, typer.Argument(metavar="NEW_FACTS", help="The facts of the same month as known now.")],
 ) -> None:
-    """Say what late or corrected facts change: lines added, removed, changed, the money, and the facts behind it."""
+    """Say what late or corrected facts change: lines added, removed, changed, the money, and the facts behind it.
+
+    Example: vitalwire billing difference march.frozen.json march.now.json
+    """
     old, new = _file(old_facts), _file(new_facts)
     before, after = _decided(old, old_facts), _decided(new, new_facts)
     try:
