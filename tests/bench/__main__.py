@@ -27,6 +27,7 @@ BENCHES: Final[dict[str, Bench]] = {
         ("journal_bench",), "append → COMMIT of the gateway's journal (--folder in the script: which disk)"
     ),
     "gateway": Bench(("gateway_idle_bench",), "memory and idle CPU of the home box on BlueZ's own path"),
+    "reading-latency": Bench(("reading_latency_bench",), "a cuff's packet heard → committed by the server"),
     "ingest": Bench(("ingest_bench",), "MQTT → committed row → receipt, beside a naive consumer"),
     "ingest-quick": Bench(("ingest_bench", "--quick"), "the same with a tenth of the readings"),
     "alert-engine": Bench(("alerts_bench", "engine"), "readings judged a second, pure, one core"),
