@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from socket import socket
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -57,7 +58,7 @@ def web(
     import uvicorn
 
     from server import logs
-    from server.config import SettingsError, load_settings
+    from server.config import SettingsError, is_loopback, load_settings
     from server.db.pool import connect
     from server.web.app import create_app
     from server.web.config import WebSettings
@@ -69,11 +70,20 @@ def web(
         typer.echo(f"web: {error}", err=True)
         raise typer.Exit(2) from error
     public_tls = (settings.web_public_url or "").startswith("https://")
+    tls = public_tls or settings.web_tls_cert_file is not None
+    reached_as = urlsplit(settings.web_public_url).hostname if settings.web_public_url else (host or settings.web_host)
+    if not tls and not is_loopback(reached_as or ""):
+        typer.echo(
+            f"web: {reached_as} is not this machine, and pages with health data go over TLS only; set "
+            "VITALWIRE_WEB_TLS_CERT_FILE and …_KEY_FILE, or VITALWIRE_WEB_PUBLIC_URL=https://… of the proxy",
+            err=True,
+        )
+        raise typer.Exit(2)
     dsn = settings.resolve_database_url()
     connect(dsn, "vw_web").close()  # the pools would try for half a minute, deaf to Ctrl-C
     pages = WebSettings(
         dsn=dsn,
-        tls=public_tls or settings.web_tls_cert_file is not None,
+        tls=tls,
         sim_control=settings.sim_control,
     )
     config = uvicorn.Config(
