@@ -97,6 +97,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("POST", "/devices/{device_id}/end", DEVICE_KEEPERS),
     # Months: days and minutes, never a value
     _rule("GET", "/billing", BILLING),
+    _rule("GET", "/billing/coverage", BILLING),
     _rule("GET", "/billing/{month}", BILLING),
     _rule("GET", "/billing/{month}/{patient_id}", BILLING),
     _rule("POST", "/billing/{month}/{patient_id}/freeze", BILLER),

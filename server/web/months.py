@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from server.billing.determine import adjudicate
 from server.billing.facts import facts_digest
+from server.billing.outlook import Outlook, outlook
 from server.billing.parameter_tree import ParameterTree, medicare
 from server.billing.run import WATERMARK, facts_for_many
 from server.db.pool import Connection, transaction
@@ -33,6 +34,7 @@ class Month:
 
     facts: dict[str, Any]
     adjudication: dict[str, Any]
+    outlook: tuple[Outlook, ...] = ()
 
 
 async def read_months(
@@ -63,7 +65,7 @@ def _read(
         adjudication: dict[str, Any] = dict(adjudicate(facts))
         if is_simulated:
             adjudication["watermark"] = WATERMARK
-        answers[patient_id] = Month(facts=facts, adjudication=adjudication)
+        answers[patient_id] = Month(facts=facts, adjudication=adjudication, outlook=outlook(facts))
     return answers
 
 

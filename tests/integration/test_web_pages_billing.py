@@ -228,3 +228,16 @@ async def test_real_practice_freezes_without_the_demo_word(app: FastAPI, databas
 
     assert done.status_code == 303
     assert rows(database)[0][2:4] == ("us-biller-b", None)
+
+
+async def test_coverage_page_lists_every_code_and_no_patient(app: FastAPI) -> None:
+    async with browser(app) as client:
+        await log_in(client, "biller")
+        answer = await client.get("/billing/coverage")
+        board = (await client.get("/billing/2026-11")).text
+
+    assert answer.status_code == 200
+    assert 'id="code-99470"' in answer.text
+    assert "Held until somebody has read the rule" in answer.text
+    assert "Anna Berg" not in answer.text
+    assert 'href="/billing/coverage"' in board

@@ -10,6 +10,8 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
+from server.billing.coverage import coverage
+from server.billing.locked_years import locked_years
 from server.db import accounts, determinations, enrollments
 from server.db.pool import AsyncConnection, async_transaction
 from server.security.identity import CurrentUser, Role
@@ -22,6 +24,7 @@ from server.web.pages import render
 from server.web.problems import Conflict, Malformed, NotFound
 from server.web.state import WebState
 from server.web.views.billing import PatientMonth, board, last_day
+from server.web.views.coverage import coverage_page
 from server.web.views.month import month_page
 
 router = APIRouter()
@@ -33,6 +36,12 @@ _LONGEST_LOOK: Final = timedelta(hours=12)
 @router.get("/billing")
 async def this_month(request: Request, user: User, now: Now) -> Response:
     return redirect(request, f"/billing/{now.astimezone(user.zone):%Y-%m}")
+
+
+@router.get("/billing/coverage")
+async def coverage_register(request: Request) -> Response:
+    """What the product knows of each code. No patient is in it."""
+    return render(request, "billing/coverage.html", page=coverage_page(coverage(), locked_years().values()))
 
 
 @router.get("/billing/{month}")
@@ -48,6 +57,7 @@ async def month_board(request: Request, state: State, conn: Tenant, user: User, 
             name=person.name,
             programs=tuple(person.programs),
             adjudication=found[person.patient_id].adjudication,
+            outlook=found[person.patient_id].outlook,
             frozen=person.patient_id in frozen,
             changed_since_frozen=frozen.get(person.patient_id) != result_digest(found[person.patient_id].adjudication),
         )

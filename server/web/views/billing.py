@@ -6,12 +6,13 @@ strings. Days and minutes only: no measured value comes through here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from server.billing.outlook import Lack, Outlook
 from server.web import formatting
 
 Column = Literal["ready", "almost", "blocked"]
@@ -63,6 +64,7 @@ class PatientMonth:
     name: str
     programs: tuple[str, ...]
     adjudication: Mapping[str, Any]
+    outlook: Sequence[Outlook] = ()
     frozen: bool = False
     changed_since_frozen: bool = False
 
@@ -99,6 +101,7 @@ class BoardRow:
     lines: tuple[LineChip, ...]
     total: str
     reasons: tuple[str, ...]
+    outlook: tuple[str, ...]
     status: str
 
 
@@ -135,7 +138,7 @@ def board(
     for item in patients:
         column, reasons = classify(item.adjudication, month_runs=running)
         placed[column].append(_row(month, item, reasons, today, ladders, days))
-        total += Decimal(str(item.adjudication["total"]))
+        total += Decimal(str(item.adjudication["total"] or 0))  # unknown amounts add nothing
     columns = tuple(
         BoardColumn(key=key, name=COLUMN_NAMES[key], count=_people(len(rows)), rows=tuple(rows))
         for key, rows in placed.items()
@@ -227,8 +230,8 @@ def time_meter(adjudication: Mapping[str, Any], ladder: Steps) -> Meter:
     )
 
 
-def day_meter(period: Mapping[str, Any], days: DaySteps, *, runs: bool) -> Meter:
-    """Reading days of a device period toward the next supply code; a period that is over has no next one."""
+def day_meter(period: Mapping[str, Any], days: DaySteps, *, runs: bool, lost: frozenset[str] = frozenset()) -> Meter:
+    """Reading days of a device period toward the next supply code that the days left can still reach."""
     count = len(period["dates"])
     span = (
         f"{formatting.day(date.fromisoformat(period['period']['from']))} to "
@@ -236,13 +239,30 @@ def day_meter(period: Mapping[str, Any], days: DaySteps, *, runs: bool) -> Meter
     )
     words = "1 day" if count == 1 else f"{count} days"
     for needed, code in days.steps:
-        if runs and count < needed:
+        if runs and count < needed and code not in lost:
             more = needed - count
             note = f"{more} more {'day' if more == 1 else 'days'} for {code}; {span}"
             return Meter(label="Reading days", value=count, maximum=needed, text=f"{count} of {needed} days", note=note)
     top = days.steps[-1][0]
-    note = f"every step is reached; {span}" if runs else span
+    note = f"{'no further' if lost else 'every'} step is {'possible' if lost else 'reached'}; {span}" if runs else span
     return Meter(label="Reading days", value=min(count, top), maximum=top, text=words, note=note)
+
+
+def outlook_words(outlook: Iterable[Outlook]) -> Iterator[str]:
+    """What the days and the seconds left decide: facts, no advice."""
+    for one in outlook:
+        for lack in one.lacks:
+            if one.state == "impossible" and not lack.possible and lack.unit in {"day", "s"}:
+                yield f"{one.code} can no longer be reached: {_left(lack)}."
+        if one.every_day_from is not None and one.lacks:
+            day = formatting.day(one.every_day_from)
+            yield f"{one.code} is still possible: {one.lacks[0].text}. From {day} on every day counts."
+
+
+def _left(lack: Lack) -> str:
+    if lack.unit == "s" and lack.missing is not None:
+        return f"{formatting.stopwatch(lack.missing)} missing, less than that is left of the month"
+    return lack.text
 
 
 def begun(adjudication: Mapping[str, Any], today: date) -> list[Mapping[str, Any]]:
@@ -257,8 +277,9 @@ def counted_seconds(adjudication: Mapping[str, Any], program: str) -> int:
     return int(sum(Decimal(str(e["counted_seconds"])) for e in adjudication["time"] if e["program"] == program))
 
 
-def money(amount: Decimal | str) -> str:
-    return f"${Decimal(amount):,.2f}"
+def money(amount: Decimal | str | None) -> str:
+    """As `$66.13`; an unknown amount is said, never shown as zero."""
+    return "amount not known" if amount is None else f"${Decimal(amount):,.2f}"
 
 
 def last_day(month: str) -> date:
@@ -287,7 +308,8 @@ def _row(
 ) -> BoardRow:
     adjudication = item.adjudication
     meters = [day_meter(period, days, runs=False) for period in adjudication["days"]]
-    meters += [day_meter(period, days, runs=True) for period in begun(adjudication, today)]
+    lost = frozenset(one.code for one in item.outlook if one.state == "impossible")
+    meters += [day_meter(period, days, runs=True, lost=lost) for period in begun(adjudication, today)]
     meters += [time_meter(adjudication, ladder) for ladder in ladders if ladder.program in item.programs]
     status = ""
     if item.frozen:
@@ -302,8 +324,9 @@ def _row(
             LineChip(code=line["code"], units=line["units"], amount=money(line["amount"]))
             for line in adjudication["billable"]
         ),
-        total=money(str(adjudication["total"])),
+        total=money(adjudication["total"]),
         reasons=reasons,
+        outlook=tuple(outlook_words(item.outlook)),
         status=status,
     )
 

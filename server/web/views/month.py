@@ -161,7 +161,7 @@ def month_page(
         billable=tuple(_billable(line, known) for line in adjudication["billable"]),
         refused=tuple(_other(line, known) for line in adjudication["refused"]),
         held=tuple(_other(line, known) for line in adjudication["held"]),
-        total=money(str(adjudication["total"])),
+        total=money(adjudication["total"]),
         calendars=tuple(
             calendar(period, today=today) for period in (*adjudication["days"], *begun(adjudication, today))
         ),

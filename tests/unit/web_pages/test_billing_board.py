@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.billing.outlook import Outlook, outlook
 from server.web.views.billing import (
     DaySteps,
     PatientMonth,
@@ -17,9 +18,11 @@ from server.web.views.billing import (
     last_day,
     money,
     month_name,
+    outlook_words,
     shift_month,
     time_meter,
 )
+from tests.billing_cases.months import month_facts
 
 CITED = {"title": "A rule", "locator": "page 1"}
 RPM = Steps(program="rpm", steps=((600, "99470"), (1200, "99457"), (2400, "99458")))
@@ -218,3 +221,33 @@ def test_months():
     assert last_day("2028-02") == date(2028, 2, 29)
     assert month_name("2026-11") == "November 2026"
     assert money("1234.5") == "$1,234.50"
+
+
+def running_outlook(have: int, today: int) -> tuple[Outlook, ...]:
+    facts = month_facts("2026-04", period_from=date(2026, 4, 1), days=have)
+    return outlook({**facts, "as_of": f"2026-04-{today:02d}T16:00:00Z"})
+
+
+def test_board_says_what_the_days_left_can_no_longer_reach() -> None:
+    (words,) = outlook_words(running_outlook(14, 30))
+
+    assert words == "99454 can no longer be reached: 2 days of readings missing, 1 day left until 2026-04-30."
+
+
+def test_board_says_from_which_day_every_day_counts() -> None:
+    (words,) = outlook_words(running_outlook(14, 28))
+
+    assert words == (
+        "99454 is still possible: 2 days of readings missing, 3 days left until 2026-04-30."
+        " From 29 Apr 2026 on every day counts."
+    )
+
+
+def test_meter_no_longer_aims_at_what_is_lost() -> None:
+    assert "more" not in day_meter(period(9), DAYS, runs=True, lost=frozenset({"99454"})).note
+    assert "more" in day_meter(period(9), DAYS, runs=True).note
+
+
+def test_unknown_amount_is_said_and_never_zero() -> None:
+    assert money(None) == "amount not known"
+    assert money("0.00") == "$0.00"
