@@ -203,6 +203,8 @@ def _unledgered(ctx: Context, entry: TimeEntry) -> Exclusion:
     """An entry without a program, or of a program without enrolment."""
     low, high = ctx.spans[entry.id]
     reason = "LANE_NOT_DESIGNATED" if entry.program is None else "NO_CONSENT"
+    if not ctx.rules_loaded(ctx.month.last):
+        reason = "RULES_NOT_LOADED"
     return Exclusion(microseconds=high - low, reason=reason, with_=tuple(entry.candidates))
 
 
@@ -244,7 +246,9 @@ def _alternatives(ctx: Context, ordered: Sequence[Determination]) -> Iterator[di
     """Lanes that the facts would lawfully carry and that were not chosen, with their amounts. Never a choice."""
     by_lane: dict[tuple[str, str, str], list[Determination]] = {}
     for line in ordered:
-        lawful = line.units and line.lane and {reason.reason for reason in line.unmet} <= {"EXCLUSIVE_CODE"}
+        doubts = {reason.reason for reason in line.unmet} - {"EXCLUSIVE_CODE"}
+        doubts |= {reason.reason for reason in line.holds} - {"LANE_NOT_DESIGNATED"}
+        lawful = line.units and line.lane and not doubts
         if lawful and not line.billable:
             by_lane.setdefault((line.program, line.lane or "", line.practitioner or ""), []).append(line)
     for (program, lane, practitioner), found in sorted(by_lane.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_explain_speaks_in_sentences() -> None:
     said = "\n".join(explain(adjudicate(facts)))
 
     assert "99490 (CCM by staff, first 20 minutes), date of service 2026-04-30, by dr-a: $66.13." in said
-    assert "99490 because 99490 needs 20:00 in the month; 20:00 counted." in said
+    assert "Proven: 99490 needs 20:00 in the month; 20:00 counted." in said
     assert "99457 (RPM management, first 20 minutes) cannot be claimed:" in said
     assert "99457 needs 20:00 in the month; 19:59 counted, 0:01 short." in said
     assert "Rule: CY 2021 Physician Fee Schedule final rule" in said
@@ -129,8 +130,33 @@ def test_explain_asks_the_question_of_a_hold() -> None:
 
     said = "\n".join(explain(adjudicate(facts)))
 
-    assert "99490 (CCM by staff, first 20 minutes) is held until a person answers:" in said
+    # The practitioner's 30 minutes may top up the nurse's 20: 50:00 reach 99490 and one further block.
+    held = "99490 (CCM by staff, first 20 minutes), 99439 (CCM by staff, each further 20 minutes), "
+    assert f"{held}99491 (CCM by the practitioner, first 30 minutes) are held until a person answers:" in said
     assert "Which lane does dr-a designate for the month: staff or practitioner?" in said
+
+
+def test_explain_says_what_to_do_and_speaks_no_reason_words() -> None:
+    facts = month_facts("2026-04", rpm_time="19:59", ccm_time="84:00", days=15)
+
+    said = "\n".join(explain(adjudicate(facts)))
+
+    assert "What to do: record work that was done and is not recorded yet" in said
+    assert "3 units of 99439 reached, 2 are the limit a period." in said
+    assert "Time counted for chronic care management: 84:00." in said
+    assert not re.search(r"[A-Z]{3,}_[A-Z]", said)
+
+
+@pytest.mark.parametrize("case", [json.loads(line)["facts"] for line in CASES.read_text(encoding="utf-8").splitlines()])
+def test_explain_answers_every_line_without_jargon(case: dict[str, Any]) -> None:
+    answer: dict[str, Any] = adjudicate(case)
+
+    said = "\n".join(explain(answer))
+
+    assert not re.search(r"[A-Z]{3,}_[A-Z]", said)
+    for line in (*answer["billable"], *answer["held"], *answer["refused"]):
+        assert line["code"] in said
+    assert said.count("What to do:") <= len(answer["refused"])
 
 
 def test_same_bytes_under_other_hash_seeds_and_host_zones() -> None:
