@@ -110,9 +110,7 @@ async def test_nothing_is_lost_or_doubled_when_any_part_is_killed(seed: int, fol
     with postgres(folder / "pg") as database, mosquitto(folder, persistence=True) as broker:
         [gateway] = provisioned(database.dsn)
         with ingest(database.dsn, broker, folder) as process:
-            ledger = await publish_while_killing(
-                gateway, broker, folder, killers(seed, database, broker, process)
-            )
+            ledger = await publish_while_killing(gateway, broker, folder, killers(seed, database, broker, process))
 
         stored = [name for (name,) in rows(database.dsn, "SELECT message_id::text FROM observation")]
         judged = [name for (name,) in rows(database.dsn, "SELECT message_id::text FROM alert_work")]
