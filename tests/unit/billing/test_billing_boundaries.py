@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parents[2] / "billing_cases"
 CASES = [
     pytest.param(case, id=f"{path.stem}: {case['name']}")
     for path in sorted(FOLDER.glob("*.yaml"))
+    if path.stem != "wrong_statements"
     for case in yaml.safe_load(path.read_text(encoding="utf-8"))
 ]
 EXPECTED = frozenset({"name", "month", "billable", "refused", "held"})
