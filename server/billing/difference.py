@@ -60,6 +60,11 @@ def is_empty(found: Json) -> bool:
     return not (found["added"] or found["removed"] or found["changed"] or found["held"])
 
 
+def same_facts(before: Json, after: Json) -> bool:
+    """Whether two readings of a month know the same, whenever they were made."""
+    return not changed_facts(before, after)
+
+
 def changed_facts(before: Json, after: Json) -> list[dict[str, Any]]:
     """Facts that came, went or changed: {"fact": its id or place, "change", "before", "after"}."""
     old, new = ({name: fact for _, name, fact in _named(facts)} for facts in (before, after))

@@ -280,3 +280,34 @@ def test_pages_read_facts_in_the_web_role(database: str) -> None:
 
     answer: dict[str, Any] = adjudicate(found)
     assert answer["total"] == "261.87"
+
+
+def test_a_frozen_month_shows_what_late_facts_change(database: str) -> None:
+    """P14: 41:00 of monitoring are 99457 and a further block of 41.42; without the third entry it is lost."""
+    facts = case("P14")["facts"]
+    with psycopg.connect(database) as owner:
+        insert(owner, facts)
+    as_of, later = datetime.fromisoformat(facts["as_of"]), datetime(2026, 5, 9, tzinfo=UTC)
+    with connect(database, "vw_billing") as conn:
+        run.adjudicate_month(conn, "pr1", "2026-04", as_of, as_of)
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE adjudication SET frozen_at = created_at")
+
+    def reached() -> list[run.ChangedMonth]:
+        with connect(database, "vw_billing") as conn:
+            conn.execute("SELECT set_config('app.practice_id', 'pr1', true)")
+            return list(run.changed_months(conn, "2026-04", later))
+
+    untouched = reached()
+    with psycopg.connect(database) as owner:
+        owner.execute("UPDATE time_entry SET voided_at = '2026-05-05T00:00:00Z' WHERE id = 't3'")
+    (found,) = reached()
+
+    assert untouched == []
+    assert found.changes_claim
+    assert found.patient_id == "p1"
+    assert [(line["code"], line["amount"]) for line in found.difference["removed"]] == [("99458", "-41.42")]
+    assert found.difference["removed"][0]["caused_by"] == ["t3"]
+    assert found.difference["total"] == "-41.42"
+    with psycopg.connect(database) as owner:
+        assert owner.execute("SELECT count(*) FROM adjudication").fetchone() == (1,)
