@@ -67,11 +67,12 @@ async def _supersede(
     await conn.execute("UPDATE time_entry SET superseded_at = %s WHERE id = %s", (now, entry))
     cursor = await conn.execute(
         """
-        INSERT INTO time_entry (practice_id, patient_id, program, candidates, performer_id, started_at, ended_at, activity,
-                                live, with_whom, part_of_visit, in_person, automated, note, alert_id, message_ids,
-                                recorded_by, recorded_at, supersedes, reason)
-        SELECT practice_id, patient_id, %(program)s, '{}', performer_id, started_at, ended_at, activity, live, with_whom,
-               part_of_visit, in_person, automated, note, alert_id, message_ids, %(by)s, %(now)s, id, %(reason)s
+        INSERT INTO time_entry (practice_id, patient_id, program, candidates, performer_id, started_at, ended_at,
+                                activity, live, with_whom, part_of_visit, in_person, automated, note, alert_id,
+                                message_ids, recorded_by, recorded_at, supersedes, reason)
+        SELECT practice_id, patient_id, %(program)s, '{}', performer_id, started_at, ended_at, activity, live,
+               with_whom, part_of_visit, in_person, automated, note, alert_id, message_ids, %(by)s, %(now)s, id,
+               %(reason)s
         FROM time_entry WHERE id = %(entry)s
         RETURNING id
         """,

@@ -100,6 +100,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("GET", "/billing/coverage", BILLING),
     _rule("GET", "/billing/{month}", BILLING),
     _rule("GET", "/billing/{month}/{patient_id}", BILLING),
+    _rule("POST", "/billing/{month}/{patient_id}/allocate", BILLING),
     _rule("POST", "/billing/{month}/{patient_id}/freeze", BILLER),
     # The patient's own page: no address names a patient
     _rule("GET", "/me", OWN),

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.support import builders
-from tests.support.demo_month import ANNA, NOW, fill
+from tests.support.demo_month import ANNA, LUIS, NOW, fill
 from tests.support.web import MovableClock, browser, log_in, running_app, token_of
 
 MONTH = f"/billing/2026-11/{ANNA}"
@@ -241,3 +241,51 @@ async def test_coverage_page_lists_every_code_and_no_patient(app: FastAPI) -> No
     assert "Held until somebody has read the rule" in answer.text
     assert "Anna Berg" not in answer.text
     assert 'href="/billing/coverage"' in board
+
+
+def untagged(database: str) -> None:
+    """Six minutes of the nurse for Luis that nobody gave to a program."""
+    with psycopg.connect(database) as conn:
+        conn.execute(
+            "INSERT INTO time_entry (id, practice_id, patient_id, program, candidates, performer_id, started_at,"
+            " ended_at, activity, note, recorded_at) SELECT 'te-loose', practice_id, patient_id, NULL, '{rpm,ccm}', performer_id,"
+            " timestamptz '2026-11-19 03:00Z', timestamptz '2026-11-19 03:06Z', 'coordination', 'Letter.',"
+            " timestamptz '2026-11-19 04:00Z' FROM time_entry WHERE patient_id = %s AND program = 'ccm' LIMIT 1",
+            (LUIS,),
+        )
+
+
+async def test_person_accepts_a_proposal_with_a_reason(app: FastAPI, database: str) -> None:
+    untagged(database)
+    path = f"/billing/2026-11/{LUIS}"
+    async with browser(app) as client:
+        await log_in(client, "biller")
+        page = (await client.get(path)).text
+        form = {"csrf_token": token_of(page), "choice": "te-loose=ccm", "reason": "Letter to the kidney clinic."}
+        silent = await client.post(f"{path}/allocate", data={**form, "reason": " "})
+        broken = await client.post(f"{path}/allocate", data={**form, "choice": "te-loose"})
+        done = await client.post(f"{path}/allocate", data=form)
+        again = await client.post(f"{path}/allocate", data=form)
+        after = (await client.get(path)).text
+
+    assert 'value="te-loose=ccm"' in page
+    assert "adds 1 \u00d7 99490" in page
+    assert (silent.status_code, broken.status_code, done.status_code, again.status_code) == (409, 422, 303, 409)
+    assert "Time nobody has allocated" not in after
+    assert 'id="code-99490"' in after
+    with psycopg.connect(database) as conn:
+        rows = conn.execute("SELECT program, reason FROM time_entry WHERE supersedes = 'te-loose'").fetchall()
+    assert rows == [("ccm", "Letter to the kidney clinic.")]
+
+
+async def test_nobody_allocates_in_another_practice(app: FastAPI, database: str) -> None:
+    untagged(database)
+    async with browser(app) as client:
+        await log_in(client, "biller-b")
+        page = (await client.get("/billing/2026-11")).text
+        form = {"csrf_token": token_of(page), "choice": "te-loose=ccm", "reason": "Mine."}
+        answer = await client.post(f"/billing/2026-11/{LUIS}/allocate", data=form)
+
+    assert answer.status_code == 404
+    with psycopg.connect(database) as conn:
+        assert conn.execute("SELECT count(*) FROM time_entry WHERE supersedes = 'te-loose'").fetchone() == (0,)

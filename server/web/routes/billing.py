@@ -1,4 +1,4 @@
-"""The biller's pages: the board of a month, one patient's month with every proof, and freezing it."""
+"""The biller's pages: the board of a month, one patient's month with every proof, allocating and freezing it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from server.billing.coverage import coverage
 from server.billing.locked_years import locked_years
 from server.db import accounts, determinations, enrollments
+from server.db.allocations import AllocationRefusedError, accept_allocation
 from server.db.pool import AsyncConnection, async_transaction
 from server.security.identity import CurrentUser, Role
 from server.security.phi import note_list, open_patient
@@ -138,6 +139,38 @@ async def freeze(
         frozen_by=user.id,
     )
     return redirect(request, f"/billing/{month}/{patient_id}#freeze")
+
+
+@router.post("/billing/{month}/{patient_id}/allocate")
+async def allocate(
+    request: Request,
+    conn: Tenant,
+    user: User,
+    now: Now,
+    month: str,
+    patient_id: str,
+    choice: Annotated[str, Form(max_length=4000)],
+    reason: Annotated[str, Form(max_length=500)] = "",
+) -> Response:
+    """Gives untagged time to programs, as the person who asks says; a tagged minute is never moved."""
+    _check(month)
+    await open_patient(conn, user, patient_id, purpose=f"allocate {month}")
+    pairs = [part.partition("=") for part in choice.split(",") if part]
+    if any(not (entry and program) for entry, _, program in pairs):
+        raise Malformed("choice: load the page again and allocate from there.")
+    try:
+        await accept_allocation(
+            conn,
+            practice_id=user.practice_id,
+            patient_id=patient_id,
+            programs={entry: program for entry, _, program in pairs},
+            reason=reason,
+            accepted_by=user.id,
+            now=now,
+        )
+    except AllocationRefusedError as error:
+        raise Conflict(str(error)) from error
+    return redirect(request, f"/billing/{month}/{patient_id}#time")
 
 
 def _check(month: str) -> None:

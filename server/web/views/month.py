@@ -120,6 +120,16 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A lawful allocation of untagged time; `choice` is what the form sends back."""
+
+    choice: str
+    entries: tuple[str, ...]
+    outcome: str
+    certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MonthPage:
     """The whole page."""
 
@@ -136,7 +146,7 @@ class MonthPage:
     time_totals: tuple[str, ...]
     warnings: tuple[str, ...]
     alternatives: tuple[Alternative, ...]
-    unallocated: tuple[str, ...]
+    unallocated: tuple[Proposal, ...]
     pack: str
     facts_digest: str
 
@@ -169,7 +179,7 @@ def month_page(
         time_totals=tuple(_totals(adjudication)),
         warnings=tuple(item["text"] for item in adjudication["warnings"]),
         alternatives=tuple(_alternative(item) for item in adjudication["alternatives"]),
-        unallocated=tuple(_proposal(item) for item in adjudication.get("proposals_for_allocation", ())),
+        unallocated=tuple(_proposal(item, known) for item in adjudication.get("proposals_for_allocation", ())),
         pack=f"{pack['id']}, rules of {pack['rule_year']}, {short_digest(pack['digest'])}",
         facts_digest=short_digest(adjudication["facts_digest"]),
     )
@@ -401,8 +411,17 @@ def _alternative(item: Mapping[str, Any]) -> Alternative:
     return Alternative(name=name, lines=lines or "no line", total=money(item["total"]))
 
 
-def _proposal(item: Mapping[str, Any]) -> str:
-    entries = item.get("entries") or item.get("allocation") or {}
-    if isinstance(entries, Mapping):
-        return ", ".join(f"{key} to {_program(value)}" for key, value in sorted(entries.items()))
-    return str(item.get("text", ""))
+def _proposal(item: Mapping[str, Any], known: _Evidence) -> Proposal:
+    """One lawful home for time that nobody allocated, in words; a person accepts it, with a reason."""
+    gained = ", ".join(
+        f"{'adds' if line['units'] > 0 else 'loses'} {abs(line['units'])} {_TIMES} {line['code']}"
+        for line in item["lines"]
+    )
+    return Proposal(
+        choice=",".join(f"{pair['entry']}={pair['program']}" for pair in item["assign"]),
+        entries=tuple(
+            f"{known.piece(pair['entry'], {}, None).words} to {_program(pair['program'])}" for pair in item["assign"]
+        ),
+        outcome=f"{gained}: {money(item['total'])} instead of {money(item['total_before'])}",
+        certificate=item["certificate"]["text"],
+    )
