@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from server.billing import review_commands, rule_commands
+from server.billing import review_commands, rule_commands, run_commands
 from server.billing.codes import register
 from server.billing.facts import canonical as canonical_bytes
 from server.billing.parameter_tree import DatedValue, medicare
@@ -39,6 +39,7 @@ app.command("coverage")(rule_commands.coverage)
 app.command("load-ncci")(rule_commands.load_ncci)
 app.command("check")(review_commands.check)
 app.command("difference")(review_commands.difference)
+app.command("run")(run_commands.run)
 
 FactsFile = Annotated[
     str,

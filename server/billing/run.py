@@ -20,7 +20,7 @@ from server.billing.calendar import MICROSECONDS, bounds, month_period
 from server.billing.determine import adjudicate
 from server.billing.difference import difference, is_empty, same_facts
 from server.billing.fact_rows import Row, facts_of
-from server.billing.facts import digest_of
+from server.billing.facts import canonical, digest_of
 from server.db.pool import connect
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -47,6 +47,10 @@ class UnknownPatientError(LookupError):
     """No patient of that id is visible."""
 
 
+class UnknownPracticeError(LookupError):
+    """No practice of that id is visible."""
+
+
 class SimulatedPracticeError(PermissionError):
     """Simulated data never become claims."""
 
@@ -58,6 +62,16 @@ class MonthRun:
     adjudicated: int
     stored: int
     unchanged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScope:
+    """The enrolled patients of one practice's month; `watermark` marks what may never be claimed."""
+
+    practice_id: str
+    month: str
+    watermark: bool
+    patients: tuple[str, ...]
 
 
 def facts_for(conn: Connection, *, patient_id: str, month: str, as_of: datetime) -> dict[str, object]:
@@ -99,23 +113,33 @@ def adjudicate_month(
     A simulated practice is refused unless a demonstration is asked for; its results carry a watermark. The same facts
     and pack append nothing: a run may be repeated.
     """
+    scope = scope_of(conn, practice_id, month, demo=demo)
+    stored = 0
+    for batch in batches(scope.patients):
+        stored += adjudicate_batch(conn, scope, batch, as_of, now)
+    return MonthRun(adjudicated=len(scope.patients), stored=stored, unchanged=len(scope.patients) - stored)
+
+
+def scope_of(conn: Connection, practice_id: str, month: str, *, demo: bool = False) -> RunScope:
+    """Who is to be adjudicated; refuses a simulated practice unless a demonstration is asked for."""
+    period = month_period(month)
     conn.execute("SELECT set_config('app.practice_id', %s, true)", (practice_id,))
     simulated = conn.execute("SELECT is_simulated FROM practice WHERE id = %s", (practice_id,)).fetchone()
     if simulated is None:
-        raise UnknownPatientError(f"no practice {practice_id!r}")
+        raise UnknownPracticeError(f"no practice {practice_id!r}")
     if simulated[0] and not demo:
         raise SimulatedPracticeError(f"{practice_id} holds simulated patients: nothing of it is ever claimed")
-    period = month_period(month)
     enrolled = conn.execute(
         "SELECT DISTINCT patient_id FROM enrollment"
         " WHERE practice_id = %s AND from_on <= %s AND (to_on IS NULL OR to_on >= %s) ORDER BY patient_id",
         (practice_id, period.last, period.first - _LOOK_BACK),
     ).fetchall()
-    stored = 0
-    for batch in _batches(row[0] for row in enrolled):
-        found = facts_for_many(conn, patient_ids=batch, month=month, as_of=as_of)
-        stored += _store(conn, practice_id, month, as_of, now, found, watermark=bool(simulated[0]))
-    return MonthRun(adjudicated=len(enrolled), stored=stored, unchanged=len(enrolled) - stored)
+    return RunScope(
+        practice_id=practice_id,
+        month=month,
+        watermark=bool(simulated[0]),
+        patients=tuple(row[0] for row in enrolled),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +167,7 @@ def changed_months(conn: Connection, month: str, as_of: datetime) -> Iterator[Ch
         (month,),
     ).fetchall()
     rows = {row[0]: row for row in frozen}
-    for batch in _batches(rows):
+    for batch in batches(rows):
         for patient, known in facts_for_many(conn, patient_ids=batch, month=month, as_of=as_of).items():
             _, row_id, facts, result = rows[patient]
             if not same_facts(facts, known):
@@ -151,7 +175,20 @@ def changed_months(conn: Connection, month: str, as_of: datetime) -> Iterator[Ch
                 yield ChangedMonth(adjudication_id=row_id, patient_id=patient, difference=found)
 
 
-def _batches(patients: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def adjudicate_batch(conn: Connection, scope: RunScope, patients: Sequence[str], as_of: datetime, now: datetime) -> int:
+    """Adjudicate some patients of the run and append what changed; how many rows that were."""
+    conn.execute("SELECT set_config('app.practice_id', %s, true)", (scope.practice_id,))
+    found = facts_for_many(conn, patient_ids=patients, month=scope.month, as_of=as_of)
+    return _store(conn, scope.practice_id, scope.month, as_of, now, found, watermark=scope.watermark)
+
+
+def practices(conn: Connection) -> tuple[tuple[str, bool], ...]:
+    """(id, whether it is simulated) of every practice the role may see."""
+    rows = conn.execute("SELECT id, is_simulated FROM practice ORDER BY id").fetchall()
+    return tuple((row[0], bool(row[1])) for row in rows)
+
+
+def batches(patients: Iterable[str]) -> Iterator[tuple[str, ...]]:
     waiting = iter(patients)
     while batch := tuple(islice(waiting, BATCH)):
         yield batch
@@ -192,10 +229,10 @@ def _store(
                 patient,
                 month,
                 as_of,
-                Jsonb(known),
+                Jsonb(known, dumps=canonical),
                 result["facts_digest"],
                 pack["digest"],
-                Jsonb(result),
+                Jsonb(result, dumps=canonical),
                 digest,
                 before[0] if before else None,
                 now,
@@ -339,24 +376,36 @@ class _Loader:
                 early=low - _LOOK_BACK,
             ),
         )
+        yield "elsewhere", self._elsewhere(low, high, live)
+
+    def _elsewhere(self, low: datetime, high: datetime, live: str) -> list[Row]:
+        """What the same people did for others at the moments of these patients' entries.
+
+        Two entries that stand now never overlap (the database keeps them apart): one of the two was ended after
+        `as_of`. The few ended ones are looked up; all pairs of a nurse's month would be quadratic in her patients.
+        """
         mine, theirs = (
             live.replace("recorded_at", f"{t}.recorded_at")
             .replace("superseded_at", f"{t}.superseded_at")
             .replace("voided_at", f"{t}.voided_at")
             for t in ("e", "o")
         )
-        yield (
-            "elsewhere",
-            self._rows(
-                "SELECT e.patient_id, o.performer_id, o.patient_id AS other, o.started_at, o.ended_at"  # noqa: S608
-                " FROM time_entry e"
-                " JOIN time_entry o ON o.performer_id = e.performer_id AND o.patient_id <> e.patient_id"
-                " AND tstzrange(o.started_at, o.ended_at) && tstzrange(e.started_at, e.ended_at)"
-                f" WHERE e.patient_id = ANY(%(ids)s) AND {mine} AND {theirs}"
-                " AND e.started_at < %(high)s AND e.ended_at > %(low)s ORDER BY o.started_at, o.id",
-                low=low,
-                high=high,
-            ),
+        found = (
+            "SELECT e.patient_id, o.performer_id, o.patient_id AS other, o.started_at, o.ended_at, o.id"  # noqa: S608
+            " FROM time_entry e"
+            " JOIN time_entry o ON o.performer_id = e.performer_id AND o.patient_id <> e.patient_id"
+            " AND tstzrange(o.started_at, o.ended_at) && tstzrange(e.started_at, e.ended_at)"
+            f" WHERE e.patient_id = ANY(%(ids)s) AND {mine} AND {theirs}"
+            " AND e.started_at < %(high)s AND e.ended_at > %(low)s"
+        )
+        return self._rows(
+            f"SELECT patient_id, performer_id, other, started_at, ended_at FROM ("  # noqa: S608
+            f"{found} AND (e.superseded_at IS NOT NULL OR e.voided_at IS NOT NULL)"
+            f" UNION ALL {found} AND e.superseded_at IS NULL AND e.voided_at IS NULL"
+            " AND (o.superseded_at IS NOT NULL OR o.voided_at IS NOT NULL)"
+            ") met ORDER BY started_at, id",
+            low=low,
+            high=high,
         )
 
     def _readings(self) -> list[Row]:

@@ -114,7 +114,7 @@ def cores() -> int:
 def _shared(documents: Iterator[Document], show: Show, jobs: int) -> Iterator[Answers]:
     """Blocks handed to processes and taken back in order."""
     under_way: deque[Future[Answers]] = deque()
-    pool = ProcessPoolExecutor(max_workers=jobs, initializer=_leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(max_workers=jobs, initializer=leave_interrupts_to_the_parent)
     try:
         while block := tuple(islice(documents, BLOCK)):
             under_way.append(pool.submit(answer, block, show))
@@ -126,6 +126,6 @@ def _shared(documents: Iterator[Document], show: Show, jobs: int) -> Iterator[An
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def leave_interrupts_to_the_parent() -> None:
     """Ctrl-C reaches the whole group: the parent alone ends the run, after the blocks at work."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

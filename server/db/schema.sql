@@ -726,6 +726,7 @@ TABLE time_entry ROW SECURITY FORCED
     CONSTRAINT time_entry_recorded_by_fkey FOREIGN KEY (recorded_by) REFERENCES app_user(id)
     CONSTRAINT time_entry_supersedes_fkey FOREIGN KEY (supersedes) REFERENCES time_entry(id)
     CONSTRAINT time_entry_with_known CHECK ((with_whom = ANY (ARRAY['patient'::text, 'caregiver'::text, 'other-clinician'::text])))
+    INDEX time_entry_ended ON public.time_entry USING btree (performer_id, started_at) WHERE ((superseded_at IS NOT NULL) OR (voided_at IS NOT NULL))
     INDEX time_entry_patient ON public.time_entry USING btree (patient_id, started_at)
     POLICY tenant USING ((practice_id = current_practice()) OR pg_has_role(CURRENT_USER, 'vw_all_tenants'::name, 'member'::text)) CHECK ((practice_id = current_practice()) OR pg_has_role(CURRENT_USER, 'vw_all_tenants'::name, 'member'::text))
     GRANT SELECT TO vw_billing

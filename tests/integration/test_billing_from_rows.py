@@ -311,3 +311,64 @@ def test_a_frozen_month_shows_what_late_facts_change(database: str) -> None:
     assert found.difference["total"] == "-41.42"
     with psycopg.connect(database) as owner:
         assert owner.execute("SELECT count(*) FROM adjudication").fetchone() == (1,)
+
+
+def test_run_command_commits_batches_by_several_processes_and_repeats_nothing(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = case("P14")["facts"]
+    with psycopg.connect(database) as owner:
+        insert(owner, facts)
+        for number in range(2, 6):
+            put(owner, "patient", id=f"p{number}", practice_id="pr1", name="Test")
+            here = {"practice_id": "pr1", "patient_id": f"p{number}", "practitioner_id": "dr-a"}
+            put(owner, "enrollment", **here, program="ccm", from_on="2026-01-01", recorded_at="2026-01-01T00:00:00Z")
+        put(owner, "practice", **{**facts["practice"], "id": "pr-demo", "name": "Demo", "is_simulated": True})
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setattr(run, "BATCH", 2)
+    words = ["run", "--month", "2026-04", "--as-of", facts["as_of"]]
+
+    first = CliRunner().invoke(app, [*words, "--jobs", "2"])
+    again = CliRunner().invoke(app, [*words, "--jobs", "1"])
+    demo = CliRunner().invoke(app, [*words, "--practice", "pr-demo"])
+    nobody = CliRunner().invoke(app, [*words, "--practice", "pr-none"])
+    never = CliRunner().invoke(app, ["run", "--month", "2026-13"])
+
+    # One line a practice; the simulated one is left out.
+    assert json.loads(first.stdout) == {
+        "practice": "pr1",
+        "month": "2026-04",
+        "adjudicated": 5,
+        "stored": 5,
+        "unchanged": 0,
+    }
+    assert first.stderr.splitlines() == [f"pr1: {done} of 5 patients" for done in (2, 4, 5)]
+    assert json.loads(again.stdout)["stored"] == 0
+    for refused, where in ((demo, "practice"), (nobody, "practice"), (never, "month")):
+        assert (refused.exit_code, json.loads(refused.stderr)["error"]["where"]) == (2, where)
+    with connect(database, "vw_billing") as conn:
+        conn.execute("SELECT set_config('app.practice_id', 'pr1', false)")
+        kept = conn.execute("SELECT facts, result FROM adjudication WHERE patient_id = 'p1'").fetchall()
+    assert [result for _, result in kept] == [adjudicate(known) for known, _ in kept]
+    assert kept[0][1]["total"] == "261.87"
+
+
+def test_entry_voided_later_still_met_another_patient_then(database: str) -> None:
+    """At as_of rn-1 was booked on p1 and p2 at once; only because one entry is voided since can the rows stand."""
+    facts = case("P02")["facts"]
+    one = facts["time_entries"][0]
+    span = {"started_at": one["start"], "ended_at": one["end"], "activity": one["activity"], "note": "test"}
+    with psycopg.connect(database) as owner:
+        insert(owner, facts)
+        owner.execute("UPDATE time_entry SET voided_at = '2026-08-01T00:00:00Z' WHERE id = %s", (one["id"],))
+        put(owner, "patient", id="p2", practice_id="pr1", name="Test")
+        here = {"practice_id": "pr1", "patient_id": "p2", "performer_id": one["performer"], "program": "ccm"}
+        put(owner, "time_entry", id="t-other", recorded_at=one["recorded_at"], **here, **span)
+
+    def met(patient: str, as_of: datetime) -> list[str]:
+        found: Any = run.read_facts(database, patient_id=patient, month="2026-06", as_of=as_of)
+        return [booking["patient"] for booking in found["elsewhere"]]
+
+    before, after = datetime(2026, 7, 2, 12, tzinfo=UTC), datetime(2026, 8, 2, 12, tzinfo=UTC)
+    assert (met("p1", before), met("p2", before)) == (["p2"], ["p1"])
+    assert (met("p1", after), met("p2", after)) == ([], [])
