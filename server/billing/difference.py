@@ -60,6 +60,37 @@ def is_empty(found: Json) -> bool:
     return not (found["added"] or found["removed"] or found["changed"] or found["held"])
 
 
+def sentences(found: Json) -> tuple[str, ...]:
+    """The difference as a biller would tell it."""
+    told = [f"{_name(line)} is new: {_signed(line['amount'])}." for line in found["added"]]
+    told += [f"{_name(line)} no longer stands: {_signed(line['amount'])}." for line in found["removed"]]
+    for line in found["changed"]:
+        units = line["fields"].get("units")
+        what = f"{units[0]} become {units[1]} units" if units else "is dated, priced or signed otherwise"
+        told.append(f"{_name(line)}: {what}: {_signed(line['amount'])}.")
+    asked = {"asked": "is a question now", "settled": "is no question any more"}
+    told += [f"{_name(line)} {asked[line['change']]}." for line in found["held"]]
+    if not told and found["facts"]:
+        told = ["No line and no question changes; the proofs rest on other facts."]
+    if told:
+        counts = {
+            word: sum(fact["change"] == word for fact in found["facts"]) for word in ("added", "changed", "removed")
+        }
+        since = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        told.append(f"In all {_signed(found['total'])}. Facts since then: {since or 'none; the rules changed'}.")
+    return tuple(told)
+
+
+def _name(line: Json) -> str:
+    return f"{line['code']} ({line['label']})" if line.get("label") else str(line["code"])
+
+
+def _signed(amount: str | None) -> str:
+    if amount is None:
+        return "amount not known"
+    return f"{'-' if Decimal(amount) < 0 else '+'}${abs(Decimal(amount))}"
+
+
 def same_facts(before: Json, after: Json) -> bool:
     """Whether two readings of a month know the same, whenever they were made."""
     return not changed_facts(before, after)

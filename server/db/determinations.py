@@ -24,6 +24,7 @@ class Frozen:
 
     id: str
     as_of: datetime
+    facts: dict[str, Any]
     facts_digest: str
     pack_digest: str
     result: dict[str, Any]
@@ -34,7 +35,7 @@ class Frozen:
 
 
 _FROZEN = """
-    SELECT a.id, a.as_of, a.facts_digest, a.pack_digest, a.result, a.result_digest, a.frozen_at,
+    SELECT a.id, a.as_of, a.facts, a.facts_digest, a.pack_digest, a.result, a.result_digest, a.frozen_at,
            u.display_name AS frozen_by_name, a.supersedes
     FROM adjudication a
     LEFT JOIN app_user u ON u.id = a.frozen_by

@@ -129,15 +129,21 @@ async def test_frozen_twice_the_same_is_refused_and_a_change_supersedes(
             conn.execute(
                 "INSERT INTO time_entry (practice_id, patient_id, program, performer_id, started_at, ended_at,"
                 " activity, note, recorded_at) VALUES ('pr-demo', %s, 'ccm', 'st-demorn', '2026-11-21T14:00Z',"
-                " '2026-11-21T14:10Z', 'care-plan', 'n', '2026-11-21T14:11Z')",
+                " '2026-11-21T14:20Z', 'care-plan', 'n', '2026-11-21T14:21Z')",
                 (ANNA,),
             )
         clock.move(minutes=1)
         board = (await client.get("/billing/2026-11")).text
+        page = (await client.get(MONTH)).text
         changed = await freeze(client, demo="yes")
+        after = (await client.get(MONTH)).text
 
     assert (again.status_code, changed.status_code) == (409, 303)
     assert "Changed since it was frozen" in board
+    assert "What changed since" not in after
+    assert "Accept: freeze the new version" in page
+    # 21:50 of chronic care and twenty minutes more: a further block, 50.44 in 2026.
+    assert "99439 (CCM by staff, each further 20 minutes) is new: +$50.44." in page
     first, second = rows(database)
     assert (first[1], second[1]) == (None, first[0])
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server.billing.coverage import coverage
+from server.billing.difference import difference, sentences
 from server.billing.locked_years import locked_years
 from server.db import accounts, determinations, enrollments
 from server.db.allocations import AllocationRefusedError, accept_allocation
@@ -94,6 +95,7 @@ async def patient_month(
         "billing/month.html",
         page=page,
         frozen=await _frozen_words(conn, user, patient_id, month, found, now),
+        changes=await _changes_since(conn, patient_id, month, found),
         as_of=now.isoformat(),
         can_freeze=user.role is Role.BILLER,
     )
@@ -199,6 +201,14 @@ async def _months(
         as_of=as_of,
         is_simulated=user.is_simulated,
     )
+
+
+async def _changes_since(conn: AsyncConnection, patient_id: str, month: str, found: Month) -> tuple[str, ...]:
+    """What facts that came or changed after the freeze do to its lines, with the money."""
+    last = await determinations.latest_frozen(conn, patient_id, month)
+    if last is None or last.result_digest == result_digest(found.adjudication):
+        return ()
+    return sentences(difference(last.result, last.facts, found.adjudication, found.facts))
 
 
 async def _frozen_words(

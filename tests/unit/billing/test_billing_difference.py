@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from server.billing.cli import app
 from server.billing.determine import adjudicate as decide
-from server.billing.difference import changed_facts, difference, is_empty
+from server.billing.difference import changed_facts, difference, is_empty, sentences
 from tests.billing_cases.mutations import CASES, later
 
 Json = dict[str, Any]
@@ -113,6 +113,26 @@ def test_a_question_that_arises_later_is_shown_as_asked() -> None:
 
     assert lines(found, "removed") == [("99490", "-66.13")]
     assert [(line["code"], line["change"]) for line in found["held"]] == [("99490", "asked")]
+
+
+def test_the_difference_is_told_in_sentences() -> None:
+    frozen = facts_of("P05h")
+    fresh = copy.deepcopy(frozen)
+    fresh["time_entries"][-1]["end"] = later(fresh["time_entries"][-1]["end"], seconds=-1)
+
+    assert sentences(between(frozen, frozen)) == ()
+    assert sentences(between(frozen, fresh)) == (
+        "99458 (RPM management, each further 20 minutes): 3 become 2 units: -$41.42.",
+        "In all -$41.42. Facts since then: 1 changed.",
+    )
+    fresh["time_entries"][-1]["end"] = later(frozen["time_entries"][-1]["end"], seconds=1)
+    assert sentences(between(frozen, fresh)) == (
+        "No line and no question changes; the proofs rest on other facts.",
+        "In all +$0.00. Facts since then: 1 changed.",
+    )
+    assert sentences(between(facts_of("P01"), facts_of("P02")))[0] == (
+        "99490 (CCM by staff, first 20 minutes) is new: +$66.13."
+    )
 
 
 def test_months_of_two_patients_are_not_compared() -> None:
