@@ -34,9 +34,20 @@ Decide = Callable[[Context], list[Determination]]
 Assignment: TypeAlias = tuple[tuple[str, str], ...]
 
 # Beyond these the search stops and the certificate says that it is not complete.
-MOST_DECISIONS: Final = 1_000
-MOST_ALLOCATIONS: Final = 20_000
+MOST_DECISIONS: Final = 500
+MOST_ALLOCATIONS: Final = 5_000
 _CROSS: Final = "OVERLAP_CROSS_PROGRAM"
+# Unmet requirements that no minute changes: what lacks one of these is worth nothing in any allocation.
+_STAYS: Final = frozenset(
+    {
+        "ALREADY_ONCE",
+        "CODE_NOT_EFFECTIVE",
+        "CODE_TERMINATED",
+        "DAYS_BELOW_THRESHOLD",
+        "MDM_NOT_MET",
+        "MODEL_EXCLUSION",
+    }
+)
 _NOTHING: Final = Decimal("0.00")
 
 # The ladders of time of each program: of one program the month carries one of them.
@@ -109,9 +120,11 @@ def propose(ctx: Context, lines: Sequence[Determination], decide: Decide) -> lis
     for _ in movable:
         level = list(_next_level(level, movable, bound, best, search))
         choice: tuple[Assignment, Outcome] | None = None
-        for assignment, _start in level:
-            if bound.of(assignment, ()) <= best:
-                continue
+        # The most promising first: what is found early spares the engine the rest of the level.
+        ranked = sorted(((bound.of(one, ()), one) for one, _start in level), key=lambda pair: -pair[0])
+        for most, assignment in ranked:
+            if most <= best:
+                break
             if search.decided >= MOST_DECISIONS:
                 search.complete = False
                 break
@@ -120,12 +133,13 @@ def propose(ctx: Context, lines: Sequence[Determination], decide: Decide) -> lis
             if outcome.compliant and outcome.value > best:
                 best, choice = outcome.value, (assignment, outcome)
         if choice is not None:
-            most = best if search.complete else bound.of((), movable)
-            sure = most if most.is_finite() else None
+            limit = best if search.complete else bound.of((), movable)
+            sure = limit if limit.is_finite() else None
             found.append(Found(assignment=choice[0], outcome=choice[1], bound=sure, complete=search.complete))
         if not level or not search.complete:
             break
-    return [_shown(rank, one, before, search, permissions) for rank, one in enumerate(found, start=1)]
+    most = best if search.complete else bound.of((), movable)
+    return [_shown(rank, one, before, search, permissions, most) for rank, one in enumerate(found, start=1)]
 
 
 def _next_level(
@@ -238,7 +252,7 @@ def _bar(ctx: Context, entry: TimeEntry, program: str, decide: Decide) -> str | 
 
 
 class _Bound:
-    """No lawful allocation that contains this one is worth more: money of ladders, with every rule but seconds left out.
+    """No lawful allocation that contains this one is worth more: money of ladders, every rule but seconds left out.
 
     Sound because a second serves one program, a program's lines come from one ladder a practitioner, and what does not
     rest on time is counted in full.
@@ -250,7 +264,11 @@ class _Bound:
         self._known = ctx.facts.practice.kind == "physician-practice" and all(p in _LADDERS for p in self._programs)
         timed = {code for program in self._programs for code in _codes(program)}
         self._fixed = sum(
-            ((price(ctx, line.code, line).unit or _NOTHING) * line.units for line in lines if line.code not in timed),
+            (
+                (price(ctx, line.code, line).unit or _NOTHING) * line.units
+                for line in lines
+                if line.code not in timed and not _stays_unmet(line)
+            ),
             _NOTHING,
         )
         self._base = {program: self._worked(ctx, program) for program in self._programs}
@@ -295,6 +313,10 @@ class _Bound:
         return self._fixed
 
 
+def _stays_unmet(line: Determination) -> bool:
+    return any(reason.reason in _STAYS for reason in line.unmet)
+
+
 def _codes(program: str) -> Iterator[str]:
     for ladder in _LADDERS.get(program, ()):
         yield ladder.base
@@ -306,8 +328,10 @@ def _ladder(ctx: Context, program: str, lines: Sequence[Determination]) -> list[
     """(money, microseconds needed) of every step, of all courses of the program together."""
     steps: list[tuple[Decimal, int]] = [(_NOTHING, 0)]
     courses = [course for course in ctx.courses if course.program == program]
+    dead = {line.code for line in lines if _stays_unmet(line)}
+    alive = {line.code for line in lines if not _stays_unmet(line)}
     for ladder in _LADDERS[program]:
-        if not ctx.tree.has(ladder.first, ctx.month.last):
+        if not ctx.tree.has(ladder.first, ctx.month.last) or ladder.base in dead - alive:
             continue
         first = ctx.tree.whole(ladder.first, ctx.month.last) * MICROSECONDS
         worth = sum((_worth(ctx, ladder.base, course.practitioner) for course in courses), _NOTHING)
@@ -340,7 +364,7 @@ def _worth(ctx: Context, code: str, practitioner: str) -> Decimal:
 
 
 def _shown(
-    rank: int, one: Found, before: Outcome, search: Search, permissions: Sequence[Permission]
+    rank: int, one: Found, before: Outcome, search: Search, permissions: Sequence[Permission], most: Decimal
 ) -> dict[str, object]:
     outcome, changes = one.outcome, len(one.assignment)
     codes = sorted(outcome.units.keys() | before.units.keys())
@@ -361,6 +385,10 @@ def _shown(
         "certificate": {
             "bound": None if one.bound is None else f"{one.bound:.2f}",
             "complete": one.complete,
+            "any_changes": {
+                "bound": f"{most:.2f}" if most.is_finite() else None,
+                "complete": search.complete,
+            },
             "decided": search.decided,
             "cut": search.cut,
             "text": (
