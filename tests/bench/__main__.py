@@ -33,6 +33,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "alert-engine": Bench(("alerts_bench", "engine"), "readings judged a second, pure, one core"),
     "alert-latency": Bench(("alerts_bench", "latency"), "reading committed → alert readable, 500 readings/s"),
     "billing": Bench(("billing_bench",), "patient-months adjudicated a second, JSON in and out"),
+    "billing-run": Bench(("billing_run_bench",), "patients a second from the database and back into it"),
 }
 _ALL: Final = tuple(name for name in BENCHES if name != "ingest-quick")
 
