@@ -67,7 +67,9 @@ def explain(adjudication: Json) -> tuple[str, ...]:
 
 
 def _sentences(answer: Json) -> Iterator[str]:
-    yield f"Patient {answer['patient']}, {answer['month']}, Medicare Part B rules of {answer['pack']['rule_year']}."
+    pack = answer["pack"]
+    rules = "Medicare Part B rules" if pack["id"] == "medicare-b" else f"rules of the pack {pack['id']} over Medicare's"
+    yield f"Patient {answer['patient']}, {answer['month']}, {rules} of {pack['rule_year']}."
     held = f" {_count(answer['held'], 'line')} a person must decide." if answer["held"] else ""
     if answer["billable"]:
         yield f"To claim: {_count(answer['billable'], 'line')}, {_dollars(answer['total'])} in all.{held}"

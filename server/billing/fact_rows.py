@@ -120,7 +120,14 @@ def facts_of(
         "discharges": [c["fact"] for c in care if c["kind"] == "discharge"],
         "services": [_service(row) for row in lists["services"]],
         "proposals": [],
+        **_authorizations(care),
     }
+
+
+def _authorizations(care: Sequence[Row]) -> dict[str, object]:
+    """Only payers that authorise first have any: the list is absent where there are none."""
+    known = [c["fact"] for c in care if c["kind"] == "authorization"]
+    return {"authorizations": known} if known else {}
 
 
 def _enrollment(row: Row) -> dict[str, object]:

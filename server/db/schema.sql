@@ -191,7 +191,7 @@ TABLE care_fact ROW SECURITY FORCED
     kind text NOT NULL
     fact jsonb NOT NULL
     recorded_at timestamp with time zone NOT NULL DEFAULT now()
-    CONSTRAINT care_fact_kind_known CHECK ((kind = ANY (ARRAY['hospice'::text, 'global_surgery'::text, 'model'::text, 'discharge'::text])))
+    CONSTRAINT care_fact_kind_known CHECK ((kind = ANY (ARRAY['hospice'::text, 'global_surgery'::text, 'model'::text, 'discharge'::text, 'authorization'::text])))
     CONSTRAINT care_fact_patient_id_fkey FOREIGN KEY (patient_id) REFERENCES patient(id)
     CONSTRAINT care_fact_pkey PRIMARY KEY (id)
     CONSTRAINT care_fact_practice_id_fkey FOREIGN KEY (practice_id) REFERENCES practice(id)

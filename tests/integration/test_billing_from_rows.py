@@ -372,3 +372,28 @@ def test_entry_voided_later_still_met_another_patient_then(database: str) -> Non
     before, after = datetime(2026, 7, 2, 12, tzinfo=UTC), datetime(2026, 8, 2, 12, tzinfo=UTC)
     assert (met("p1", before), met("p2", before)) == (["p2"], ["p1"])
     assert (met("p1", after), met("p2", after)) == ([], [])
+
+
+def test_payers_authorisation_is_a_fact_of_the_patient(database: str) -> None:
+    facts = case("P07d")["facts"]
+    granted = {"code": "99454", "from": "2026-04-01", "to": "2026-04-30", "granted_at": "2026-03-30T12:00:00+00:00"}
+    with psycopg.connect(database) as conn:
+        insert(conn, facts)
+        before = run.facts_for(
+            conn, patient_id=facts["patient"]["id"], month="2026-04", as_of=datetime(2026, 5, 2, 12, tzinfo=UTC)
+        )
+        put(
+            conn,
+            "care_fact",
+            practice_id=facts["practice"]["id"],
+            patient_id=facts["patient"]["id"],
+            kind="authorization",
+            fact=Jsonb(granted),
+            recorded_at=datetime(2026, 4, 1, tzinfo=UTC),
+        )
+        after = run.facts_for(
+            conn, patient_id=facts["patient"]["id"], month="2026-04", as_of=datetime(2026, 5, 2, 12, tzinfo=UTC)
+        )
+
+    assert "authorizations" not in before
+    assert after["authorizations"] == [granted]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from server.billing.determine import adjudicate
+from server.billing.explain import explain
 from server.billing.facts import FactsError
 from server.billing.packs import FOLDER_VARIABLE, MEDICARE, installed, pack_for, pack_of
 from server.billing.parameter_tree import ParameterError, medicare
@@ -166,3 +167,8 @@ def test_wrong_pack_is_refused_with_what_to_do(change: Json, message: str) -> No
 
     with pytest.raises(ParameterError, match=message):
         pack_of(NAME, {**good, **change})
+
+
+def test_explain_names_the_payers_pack() -> None:
+    assert "rules of the pack example-commercial over Medicare's of 2026" in explain(adjudicate(facts()))[0]
+    assert "Medicare Part B rules of 2026" in explain(adjudicate(facts(pack="medicare-b")))[0]
