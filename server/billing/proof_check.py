@@ -30,7 +30,8 @@ class Month(Ledger):
         self.concurrency()
 
     def of_enrollment(self, e: Row) -> Iterator[Row]:
-        if e["from"] <= self.last and not e.under and self.f.practice.kind == "physician-practice":
+        bills = self.people[e.practitioner].credential in rule("situation/billing_practitioner", self.last)
+        if bills and e["from"] <= self.last and not e.under and self.f.practice.kind == "physician-practice":
             yield from self.supply(e) if e.program in SHORT else ()
             yield from self.blocks(e)
             yield from getattr(self, e.program.replace("-", "_"), lambda _: ())(e)
@@ -107,7 +108,7 @@ class Month(Ledger):
             yield line
 
     def apcm(self, e: Row) -> Iterator[Row]:
-        many = sum(c.chronic_12_months for c in self.f.patient.conditions or ()) >= (
+        many = sum(c.chronic_12_months and c.significant_risk for c in self.f.patient.conditions or ()) >= (
             rule("apcm/level/chronic_conditions", self.last) or 2
         )
         code = "G0556" if not many else "G0558" if self.f.patient.qualified_medicare_beneficiary else "G0557"
@@ -169,7 +170,11 @@ class Month(Ledger):
                         and other.period == code.period
                     )
                 )
-                theirs = s.practitioner != line.who and other.program == code.program != "pcm" and line.code != "G0506"
+                theirs = (
+                    s.practitioner != line.who
+                    and other.program == code.program != "pcm"
+                    and "G0506" not in (line.code, s.code)
+                )
                 meets = (
                     covers(s, line.first, line.last)
                     or (line.code == s.code == "G0506")
@@ -193,7 +198,7 @@ class Month(Ledger):
         ]
         matrix = {frozenset(row["between"]): row["values"] for row in document("tables/concurrency.yaml")["pairs"]}
         for ours in (False, True):  # services of others first: what they refuse bars nothing any more
-            left = [each for each in self.lines if not each.refused and (not each.held or each.program in named)]
+            left = [each for each in self.lines if not each.refused and not any("booked" in why for why in each.held)]
             turns = [(line, other) for line in self.lines if not line.refused for other in (left if ours else known)]
             for line, other in turns:
                 if (ours and line not in left) or line.group == other.group:
@@ -203,12 +208,14 @@ class Month(Ledger):
                     continue
                 verdict, code = found.get("verdict"), other.code
                 bars = verdict == "nobody" or (verdict == "same-practitioner" and self.one_group(other.who, line.who))
+                theirs = verdict == "same-practitioner" and "oversight" in (line.group, other.group)
+                theirs = theirs and code is None and line.program not in named
                 loses = code is None or line.code == "99091" or other.program in named
                 if (bars and loses and not (code and line.program in named)) or (
                     verdict == "yields" and found["to"] == other.group
                 ):
                     line.refused.append(f"not beside {other.group}")
-                elif (bars and code != "99091" and line.program not in named) or verdict == "hold":
+                elif (bars and code != "99091" and line.program not in named) or verdict == "hold" or theirs:
                     line.held.append(f"a person decides beside {other.group}")
         for line in self.lines:
             bases = [o for o in self.lines if o.code in (code_row(line.code).bases or ())]

@@ -124,7 +124,9 @@ class Ledger:
         if days:
             old = e["from"] - timedelta(days=days)
             mine = [v for v in self.f.visits or () if v.practitioner == e.practitioner and v.at <= self.f.as_of]
-            near = any(old <= self.local(v.at) <= e["from"] for v in mine) or (
+            # The visit that made the patient one of the practice is the initiating one: it must speak of the program.
+            known = [v for v in mine if e.program in (v.discussed or ()) or (born and born < self.local(v.at))]
+            near = any(old <= self.local(v.at) <= e["from"] for v in known) or (
                 e.program == "apcm" and born and born >= old
             )
             talks = [v.at for v in mine if e.program in (v.discussed or ()) and self.local(v.at) >= e["from"]]
@@ -140,7 +142,9 @@ class Ledger:
             return "no consent"
         if rule(gate + "order", self.last) and not (e.ordered_on and e.ordered_on <= self.last):
             return "no order"
-        ill = sum(c.chronic_12_months and c.significant_risk for c in self.f.patient.conditions or ())
+        one = e.diagnosis if e.program == "pcm" else None
+        found = [c for c in self.f.patient.conditions or () if one in (None, c.icd10)]
+        ill = sum(c.chronic_12_months and c.significant_risk for c in found)
         if ill < (rule(gate + "chronic_conditions", self.last) or 0):
             return "too few chronic conditions with significant risk"
         if self.open_from(e) is None:
@@ -190,7 +194,9 @@ class Ledger:
             if shut or not covers(e, day, day) or (asked and not any(x <= a < y for x, y in self.consents(e))):
                 continue
             for t in here:
-                rival = any(o.performer == t.performer and [o.program] != [e.program] != o.candidates for o in here)
+                others = [o for o in self.f.time_entries if o.start <= a < o.end and o.performer == t.performer]
+                others = [o for o in others if o in here or (o.part_of_visit and o.recorded_at <= self.f.as_of)]
+                rival = any([o.program] != [e.program] != o.candidates for o in others)
                 busy = any(w.performer == t.performer and w.start <= a < w.end for w in self.f.elsewhere or ())
                 if (
                     t.program == e.program
@@ -287,6 +293,7 @@ class Ledger:
         if ready and not gate and self.first <= ready[1] <= self.last:
             line = self.line(e, codes[0], 1, ready, e.setup_on)
             done = [s for s in self.f.services or () if s.code == codes[0] and s.status != "denied"]
+            line.refused += ["not established"] * ((self.open_from(e) or FOREVER) >= self.midnight(e.setup_on + DAY))
             line.refused += ["claimed before"] * any(s.episode in (None, e.episode) for s in done)
             yield line
 
