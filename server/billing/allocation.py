@@ -336,7 +336,7 @@ def _ladder(ctx: Context, program: str, lines: Sequence[Determination]) -> list[
         first = ctx.tree.whole(ladder.first, ctx.month.last) * MICROSECONDS
         worth = sum((_worth(ctx, ladder.base, course.practitioner) for course in courses), _NOTHING)
         steps.append((worth, first))
-        if ladder.add_on is None or ladder.further is None:
+        if ladder.add_on is None or ladder.further is None or not ctx.tree.has(ladder.further, ctx.month.last):
             continue
         further = ctx.tree.whole(ladder.further, ctx.month.last) * MICROSECONDS
         more = sum((_worth(ctx, ladder.add_on, course.practitioner) for course in courses), _NOTHING)

@@ -43,7 +43,9 @@ def practice(database: str) -> str:
     return database
 
 
-async def accept(dsn: str, programs: dict[str, str], *, reason: str = "Spoke of the sugar diary.", **changes: Any) -> Any:
+async def accept(
+    dsn: str, programs: dict[str, str], *, reason: str = "Spoke of the sugar diary.", **changes: Any
+) -> dict[str, str]:
     pool = await open_async_pool(dsn, "vw_web", application_name="test", max_size=1)
     try:
         async with async_transaction(pool, "pr-a") as conn:
@@ -82,9 +84,11 @@ async def test_new_version_supersedes_with_reason_and_audit(practice: str) -> No
         ("u1", "ccm", [], "Spoke of the sugar diary.", "us-biller", NOW),
         ("u2", "rpm", [], "Spoke of the sugar diary.", "us-biller", NOW),
     ]
-    kept = rows(practice, "SELECT started_at, ended_at, live, note FROM time_entry WHERE id IN ('u1', 'u2') ORDER BY id")
+    old_work = "SELECT started_at, ended_at, live, note FROM time_entry WHERE id IN ('u1', 'u2') ORDER BY id"
+    kept = rows(practice, old_work)
     assert [row[6:] for row in new] == kept
-    audit = rows(practice, "SELECT actor, action, entity_id, detail FROM audit WHERE action = 'time.allocate' ORDER BY seq")
+    audited = "SELECT actor, action, entity_id, detail FROM audit WHERE action = 'time.allocate' ORDER BY seq"
+    audit = rows(practice, audited)
     assert [(row[0], row[2]) for row in audit] == [("us-biller", made["u1"]), ("us-biller", made["u2"])]
     assert [row[3]["supersedes"] for row in audit] == ["u1", "u2"]
     assert "sugar" not in str(audit)

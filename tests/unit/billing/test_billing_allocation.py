@@ -229,3 +229,14 @@ def test_locked_year_proposes_nothing() -> None:
     facts["time_entries"].append(entry("u1", None, local(date(2027, 1, 20), 11), 600, candidates=["ccm"]))
 
     assert proposals(facts) == []
+
+
+@pytest.mark.parametrize("name", ["2019-12", "2021-06", "2024-03", "2025-12"])
+def test_months_before_a_block_existed_are_searched_too(name: str) -> None:
+    """No further block of RPM before 2020, no further block of the practitioner's own CCM before 2022."""
+    first = date.fromisoformat(f"{name}-01")
+    facts = month_facts(name, period_from=first, days=16, rpm_time="15:00", ccm_time="15:00")
+    start = local(first.replace(day=20), 11)
+    facts["time_entries"].append(entry("u1", None, start, 300, candidates=["rpm", "ccm"]))
+
+    assert {one["changes"]: Decimal(one["total"]) for one in proposals(facts)} == brute_force(facts)
