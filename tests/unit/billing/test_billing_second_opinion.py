@@ -140,3 +140,13 @@ def test_what_is_not_derived_is_never_agreed_to() -> None:
     answer = adjudicate(facts)
 
     assert {f["verdict"] for f in check(facts, answer)} == {"unchecked"}
+
+
+def test_unallocated_time_of_a_year_without_the_further_block_is_no_error() -> None:
+    """Found by a changed fact: the further block of staff care begins in 2021, the month is of May 2019."""
+    facts = copy.deepcopy(next(case["facts"] for case in CASES if case["id"] == "P16b"))
+    facts["time_entries"][0].update(program=None, candidates=["ccm", "tcm"])
+
+    answer = adjudicate(facts)
+
+    assert [line["code"] for line in answer["billable"]] == ["99495"]
