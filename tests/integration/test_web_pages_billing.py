@@ -255,7 +255,8 @@ def untagged(database: str) -> None:
         conn.execute(
             "INSERT INTO time_entry (id, practice_id, patient_id, program, candidates, performer_id, started_at,"
             " ended_at, activity, note, recorded_at)"
-            " SELECT 'te-loose', practice_id, patient_id, NULL, '{rpm,ccm}', performer_id, timestamptz '2026-11-19 03:00Z', timestamptz '2026-11-19 03:06Z', 'coordination', 'Letter.',"
+            " SELECT 'te-loose', practice_id, patient_id, NULL, '{rpm,ccm}', performer_id,"
+            " timestamptz '2026-11-19 03:00Z', timestamptz '2026-11-19 03:06Z', 'coordination', 'Letter.',"
             " timestamptz '2026-11-19 04:00Z' FROM time_entry WHERE patient_id = %s AND program = 'ccm' LIMIT 1",
             (LUIS,),
         )
