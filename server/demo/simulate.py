@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typer
 
+from server.demo.fleet_command import fleet_command
 from server.demo.scenario_command import scenario_command
 from server.provision import provision_command
 from simulators.cli import app as laboratory
@@ -21,3 +22,4 @@ app = typer.Typer(
 app.registered_commands.extend(laboratory.registered_commands)
 app.command("scenario")(scenario_command)
 app.command("provision")(provision_command)
+app.command("fleet")(fleet_command)
