@@ -17,7 +17,6 @@ from typing import Final
 
 from server.billing.calendar import month_period
 from server.billing.run import (
-    Connection,
     MonthRun,
     RunScope,
     adjudicate_batch,
@@ -26,7 +25,7 @@ from server.billing.run import (
     scope_of,
 )
 from server.billing.stream import cores, leave_interrupts_to_the_parent
-from server.db.pool import connect
+from server.db.pool import Connection, connect
 
 # Batches under way for each process: one at work, one waiting.
 _AHEAD: Final = 2

@@ -1,45 +1,27 @@
-"""The shell of billing: facts out of the database, adjudications into it. The only module here that speaks SQL.
+"""The shell of billing: adjudicate the enrolled patients of a practice's month and append what changed.
 
 Input: a connection that sees one practice (role vw_billing, or vw_web for pages), a month, an instant. Output: facts
-objects of the billing contract, read for many patients at once, and rows of `adjudication`.
+objects of the billing contract, loaded for many patients at once, and rows of `adjudication`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import psycopg
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from server.billing.calendar import MICROSECONDS, bounds, month_period
+from server.billing.calendar import month_period
 from server.billing.determine import adjudicate
-from server.billing.difference import difference, is_empty, same_facts
-from server.billing.fact_rows import Row, facts_of
+from server.billing.fact_loading import LOOK_BACK, FactLoader
 from server.billing.facts import canonical, digest_of
-from server.db.pool import connect
-
-Connection: TypeAlias = psycopg.Connection[Any]
+from server.db.pool import Connection, connect
 
 # How many patients one round of queries loads: enough to amortise the round trips, little enough to stay flat.
 BATCH: Final = 500
-# Readings and stays this long before the month can belong to a device period that is decided in it.
-_LOOK_BACK: Final = timedelta(days=31)
-# Verdicts of ingest and of the alert engine's quality gate that make a row no reading of this patient.
-_NO_READING: Final = (
-    "held-unknown-device",
-    "held-unassigned",
-    "control-solution",
-    "no-value",
-    "quarantined",
-    "unassigned",
-    "duplicate",
-)
-_ONCE_CODES: Final = ("99453", "98975", "G0506")
 WATERMARK: Final = "DEMONSTRATION: simulated patients, not a claim"
 
 
@@ -86,7 +68,7 @@ def facts_for_many(
     conn: Connection, *, patient_ids: Sequence[str], month: str, as_of: datetime
 ) -> dict[str, dict[str, object]]:
     """Facts by patient id, by a fixed number of queries however many patients are asked for."""
-    return _Loader(conn, tuple(patient_ids), month, as_of).load()
+    return FactLoader(conn, tuple(patient_ids), month, as_of).load()
 
 
 def read_facts(
@@ -132,7 +114,7 @@ def scope_of(conn: Connection, practice_id: str, month: str, *, demo: bool = Fal
     enrolled = conn.execute(
         "SELECT DISTINCT patient_id FROM enrollment"
         " WHERE practice_id = %s AND from_on <= %s AND (to_on IS NULL OR to_on >= %s) ORDER BY patient_id",
-        (practice_id, period.last, period.first - _LOOK_BACK),
+        (practice_id, period.last, period.first - LOOK_BACK),
     ).fetchall()
     return RunScope(
         practice_id=practice_id,
@@ -140,39 +122,6 @@ def scope_of(conn: Connection, practice_id: str, month: str, *, demo: bool = Fal
         watermark=bool(simulated[0]),
         patients=tuple(row[0] for row in enrolled),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedMonth:
-    """A frozen month whose facts are no longer those that were frozen."""
-
-    adjudication_id: str
-    patient_id: str
-    difference: dict[str, Any]
-
-    @property
-    def changes_claim(self) -> bool:
-        """Whether a line or a question moves; else only facts that decide nothing."""
-        return not is_empty(self.difference)
-
-
-def changed_months(conn: Connection, month: str, as_of: datetime) -> Iterator[ChangedMonth]:
-    """Frozen months of the practice that late or corrected facts reach, each with its signed difference.
-
-    Facts come for many patients at once; only a month whose facts differ is decided again. Nothing is written.
-    """
-    frozen = conn.execute(
-        "SELECT DISTINCT ON (patient_id) patient_id, id, facts, result FROM adjudication"
-        " WHERE month = %s AND frozen_at IS NOT NULL ORDER BY patient_id, frozen_at DESC, id",
-        (month,),
-    ).fetchall()
-    rows = {row[0]: row for row in frozen}
-    for batch in batches(rows):
-        for patient, known in facts_for_many(conn, patient_ids=batch, month=month, as_of=as_of).items():
-            _, row_id, facts, result = rows[patient]
-            if not same_facts(facts, known):
-                found = difference(result, facts, adjudicate(known), known)
-                yield ChangedMonth(adjudication_id=row_id, patient_id=patient, difference=found)
 
 
 def adjudicate_batch(conn: Connection, scope: RunScope, patients: Sequence[str], as_of: datetime, now: datetime) -> int:
@@ -245,212 +194,3 @@ def _store(
             rows,
         )
     return len(rows)
-
-
-# --- loading ---
-
-
-class _Loader:
-    """One round of queries for a set of patients; every list comes back grouped by patient."""
-
-    def __init__(self, conn: Connection, patient_ids: tuple[str, ...], month: str, as_of: datetime) -> None:
-        self._cursor = conn.cursor(row_factory=dict_row)
-        self._ids = list(patient_ids)
-        self._month = month
-        self._period = month_period(month)
-        self._as_of = as_of
-
-    def load(self) -> dict[str, dict[str, object]]:
-        patients = self._rows("SELECT * FROM patient WHERE id = ANY(%(ids)s) ORDER BY id")
-        if not patients:
-            return {}
-        practices = {
-            row["id"]: row
-            for row in self._rows(
-                "SELECT p.*, f.pack, f.qualifying_apm, f.locality, f.date_of_service FROM practice p"
-                " LEFT JOIN payer_profile f ON f.practice_id = p.id WHERE p.id = ANY(%(practices)s)",
-                practices=sorted({row["practice_id"] for row in patients}),
-            )
-        }
-        lists = self._lists({row["id"]: practices[row["practice_id"]]["time_zone"] for row in patients})
-        people = self._people(lists)
-        return {
-            row["id"]: facts_of(
-                row,
-                practices[row["practice_id"]],
-                {name: rows[row["id"]] for name, rows in lists.items()},
-                people,
-                month=self._month,
-                as_of=self._as_of,
-            )
-            for row in patients
-        }
-
-    def _rows(self, query: str, **values: object) -> list[Row]:
-        return list(
-            self._cursor.execute(
-                query,
-                {
-                    "ids": self._ids,
-                    "as_of": self._as_of,
-                    "first": self._period.first,
-                    "last": self._period.last,
-                    "since": self._period.first - _LOOK_BACK,
-                    **values,
-                },
-            ).fetchall()
-        )
-
-    def _lists(self, zones: Mapping[str, str]) -> dict[str, dict[str, list[Row]]]:
-        found: dict[str, dict[str, list[Row]]] = {}
-        for name, rows in self._queries(zones):
-            grouped: dict[str, list[Row]] = {patient: [] for patient in self._ids}
-            for row in rows:
-                grouped[row["patient_id"]].append(row)
-            found[name] = grouped
-        return found
-
-    def _queries(self, zones: Mapping[str, str]) -> Iterator[tuple[str, list[Row]]]:
-        known = "patient_id = ANY(%(ids)s) AND recorded_at <= %(as_of)s"
-        yield (
-            "zones",
-            self._rows("SELECT * FROM patient_zone WHERE patient_id = ANY(%(ids)s) ORDER BY patient_id, from_on"),
-        )
-        yield "conditions", self._rows(f"SELECT * FROM patient_condition WHERE {known} ORDER BY recorded_at, id")  # noqa: S608
-        yield "visits", self._rows(f"SELECT * FROM visit WHERE {known} ORDER BY at, id")  # noqa: S608
-        yield (
-            "enrollments",
-            self._rows(
-                f"SELECT * FROM enrollment WHERE {known} AND from_on <= %(last)s ORDER BY from_on, id"  # noqa: S608
-            ),
-        )
-        yield "consents", self._rows(f"SELECT * FROM consent WHERE {known} ORDER BY granted_at, id")  # noqa: S608
-        yield "care_plans", self._rows(f"SELECT * FROM care_plan WHERE {known} ORDER BY program, version")  # noqa: S608
-        yield "attestations", self._rows(f"SELECT * FROM attestation WHERE {known} ORDER BY on_date, id")  # noqa: S608
-        yield (
-            "designations",
-            self._rows(
-                "SELECT DISTINCT ON (patient_id, program, practitioner_id) * FROM designation"  # noqa: S608
-                f" WHERE {known} AND from_on <= %(last)s ORDER BY patient_id, program,"
-                " practitioner_id, from_on DESC, id"
-            ),
-        )
-        yield (
-            "stays",
-            self._rows(
-                f"SELECT * FROM stay WHERE {known} AND from_on <= %(last)s"  # noqa: S608
-                " AND (to_on IS NULL OR to_on >= %(since)s) ORDER BY from_on, id"
-            ),
-        )
-        yield (
-            "services",
-            self._rows(
-                f"SELECT * FROM known_service WHERE {known} AND from_on <= %(last)s"  # noqa: S608
-                " AND (to_on >= %(since)s OR code = ANY(%(once)s)) ORDER BY from_on, code, id",
-                once=list(_ONCE_CODES),
-            ),
-        )
-        yield "care_facts", self._rows(f"SELECT * FROM care_fact WHERE {known} ORDER BY recorded_at, id")  # noqa: S608
-        yield from self._time(zones)
-        yield "readings", self._readings()
-
-    def _time(self, zones: Mapping[str, str]) -> Iterator[tuple[str, list[Row]]]:
-        """Entries that touch the practice's month, and what the same people did for others at those moments."""
-        spans = [bounds(self._period, zone) for zone in zones.values()]
-        low = datetime.fromtimestamp(min(span[0] for span in spans) / MICROSECONDS, tz=UTC)
-        high = datetime.fromtimestamp(max(span[1] for span in spans) / MICROSECONDS, tz=UTC)
-        live = (
-            "recorded_at <= %(as_of)s AND (superseded_at IS NULL OR superseded_at > %(as_of)s)"
-            " AND (voided_at IS NULL OR voided_at > %(as_of)s)"
-        )
-        yield (
-            "time_entries",
-            self._rows(
-                f"SELECT * FROM time_entry WHERE patient_id = ANY(%(ids)s) AND {live}"  # noqa: S608
-                # A practitioner's review of device data is summed over a device period that may begin earlier.
-                " AND started_at < %(high)s"
-                " AND ended_at > CASE program WHEN 'data-review' THEN %(early)s ELSE %(low)s END"
-                " ORDER BY started_at, id",
-                low=low,
-                high=high,
-                early=low - _LOOK_BACK,
-            ),
-        )
-        yield "elsewhere", self._elsewhere(low, high, live)
-
-    def _elsewhere(self, low: datetime, high: datetime, live: str) -> list[Row]:
-        """What the same people did for others at the moments of these patients' entries.
-
-        Two entries that stand now never overlap (the database keeps them apart): one of the two was ended after
-        `as_of`. The few ended ones are looked up; all pairs of a nurse's month would be quadratic in her patients.
-        """
-        mine, theirs = (
-            live.replace("recorded_at", f"{t}.recorded_at")
-            .replace("superseded_at", f"{t}.superseded_at")
-            .replace("voided_at", f"{t}.voided_at")
-            for t in ("e", "o")
-        )
-        found = (
-            "SELECT e.patient_id, o.performer_id, o.patient_id AS other, o.started_at, o.ended_at, o.id"  # noqa: S608
-            " FROM time_entry e"
-            " JOIN time_entry o ON o.performer_id = e.performer_id AND o.patient_id <> e.patient_id"
-            " AND tstzrange(o.started_at, o.ended_at) && tstzrange(e.started_at, e.ended_at)"
-            f" WHERE e.patient_id = ANY(%(ids)s) AND {mine} AND {theirs}"
-            " AND e.started_at < %(high)s AND e.ended_at > %(low)s"
-        )
-        return self._rows(
-            f"SELECT patient_id, performer_id, other, started_at, ended_at FROM ("  # noqa: S608
-            f"{found} AND (e.superseded_at IS NOT NULL OR e.voided_at IS NOT NULL)"
-            f" UNION ALL {found} AND e.superseded_at IS NULL AND e.voided_at IS NULL"
-            " AND (o.superseded_at IS NOT NULL OR o.voided_at IS NOT NULL)"
-            ") met ORDER BY started_at, id",
-            low=low,
-            high=high,
-        )
-
-    def _readings(self) -> list[Row]:
-        """Readings of the month and the look-back; of earlier dates the last automatic one, which fixes the anchor."""
-        return self._rows(
-            """
-            WITH monitored AS (
-                SELECT patient_id, min(from_on) AS from_on FROM enrollment
-                WHERE patient_id = ANY(%(ids)s) AND program IN ('rpm', 'rtm', 'data-review') AND from_on <= %(last)s
-                  AND recorded_at <= %(as_of)s
-                GROUP BY patient_id
-            ), reading AS (
-                SELECT o.patient_id, o.message_id, o.device_id, o.measured_at, o.stored_at, o.local_date, o.entry,
-                       d.kind, d.fda_defined
-                FROM monitored m
-                JOIN observation_of_practice o ON o.patient_id = m.patient_id
-                JOIN device d ON d.id = o.device_id
-                WHERE o.measured_at >= (m.from_on - 1)::timestamptz
-                  AND o.measured_at < (%(last)s::date + 2)::timestamptz
-                  AND o.stored_at <= %(as_of)s
-                  AND o.judged_verdict <> ALL(%(no_reading)s)
-            )
-            SELECT * FROM reading WHERE measured_at >= %(since)s::date
-            UNION ALL
-            SELECT * FROM (
-                SELECT DISTINCT ON (patient_id, local_date) * FROM reading
-                WHERE measured_at < %(since)s::date AND entry = 'automatic' AND fda_defined
-                ORDER BY patient_id, local_date, measured_at DESC
-            ) anchor
-            ORDER BY measured_at, message_id
-            """,
-            no_reading=list(_NO_READING),
-        )
-
-    def _people(self, lists: Mapping[str, Mapping[str, list[Row]]]) -> dict[str, Row]:
-        wanted = {row["practitioner_id"] for rows in lists["enrollments"].values() for row in rows}
-        wanted |= {row["performer_id"] for rows in lists["time_entries"].values() for row in rows}
-        wanted |= {row["practitioner_id"] for rows in lists["services"].values() for row in rows}
-        found: dict[str, Row] = {}
-        for table in ("staff", "practitioner"):
-            columns = "employer, qualified" if table == "staff" else "NULL AS employer, NULL AS qualified"
-            rows = self._rows(
-                f"SELECT id, practice_id, credential, {columns}, '{table}' AS role FROM {table}"  # noqa: S608
-                " WHERE id = ANY(%(people)s) ORDER BY id",
-                people=sorted(wanted),
-            )
-            found.update({row["id"]: row for row in rows})
-        return found

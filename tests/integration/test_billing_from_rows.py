@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from typer.testing import CliRunner
 
 from server.billing import run
+from server.billing.changed_months import ChangedMonth, changed_months
 from server.billing.cli import app
 from server.billing.determine import adjudicate
 from server.db.pool import connect
@@ -293,10 +294,10 @@ def test_a_frozen_month_shows_what_late_facts_change(database: str) -> None:
     with psycopg.connect(database) as owner:
         owner.execute("UPDATE adjudication SET frozen_at = created_at")
 
-    def reached() -> list[run.ChangedMonth]:
+    def reached() -> list[ChangedMonth]:
         with connect(database, "vw_billing") as conn:
             conn.execute("SELECT set_config('app.practice_id', 'pr1', true)")
-            return list(run.changed_months(conn, "2026-04", later))
+            return list(changed_months(conn, "2026-04", later))
 
     untouched = reached()
     with psycopg.connect(database) as owner:
