@@ -133,7 +133,8 @@ def judge(
         outputs.extend(said)
     state, said = tick(state, now, rules)
     outputs.extend(said)
-    return _result(patient, state, outputs, rules)
+    arrived = {str(item.message_id): item.enqueued_at for item in work}
+    return replace(_result(patient, state, outputs, rules), arrived=arrived)
 
 
 def _first_state(patient: tables.Patient, work: Sequence[tables.WorkRow], now: datetime) -> PatientState:

@@ -6,8 +6,8 @@ Set-based: the cost of a batch hardly depends on the number of patients in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ class Result:
     due_at: datetime | None
     outputs: tuple[Output, ...]
     ruleset: str
+    arrived: Mapping[str, datetime] = field(default_factory=dict)  # of the readings judged, by identifier
 
 
 async def write(conn: AsyncConnection, results: Sequence[Result], *, done: Sequence[int], now: datetime) -> None:
@@ -77,8 +78,8 @@ async def _write_judgements(conn: AsyncConnection, results: Sequence[Result]) ->
     if judged:
         await conn.execute(
             """
-            INSERT INTO observation_judgement (message_id, practice_id, patient_id, verdict)
-            SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[])
+            INSERT INTO observation_judgement (message_id, practice_id, patient_id, verdict, arrived_at)
+            SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
             ON CONFLICT DO NOTHING
             """,
             (
@@ -86,6 +87,7 @@ async def _write_judgements(conn: AsyncConnection, results: Sequence[Result]) ->
                 [r.patient.practice_id for r, _ in judged],
                 [r.patient.patient_id for r, _ in judged],
                 [o.verdict.value for _, o in judged],
+                [r.arrived.get(o.reading_id) for r, o in judged],
             ),
         )
 

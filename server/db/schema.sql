@@ -538,6 +538,7 @@ TABLE observation_judgement ROW SECURITY FORCED
     patient_id text NOT NULL
     verdict text NOT NULL
     judged_at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    arrived_at timestamp with time zone
     CONSTRAINT observation_judgement_known CHECK ((verdict = ANY (ARRAY['ok'::text, 'suspect'::text, 'quarantined'::text, 'unassigned'::text, 'duplicate'::text])))
     CONSTRAINT observation_judgement_pkey PRIMARY KEY (message_id)
     POLICY tenant USING ((practice_id = current_practice()) OR pg_has_role(CURRENT_USER, 'vw_all_tenants'::name, 'member'::text)) CHECK ((practice_id = current_practice()) OR pg_has_role(CURRENT_USER, 'vw_all_tenants'::name, 'member'::text))

@@ -32,6 +32,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "ingest-quick": Bench(("ingest_bench", "--quick"), "the same with a tenth of the readings"),
     "alert-engine": Bench(("alerts_bench", "engine"), "readings judged a second, pure, one core"),
     "alert-latency": Bench(("alerts_bench", "latency"), "reading committed → alert readable, 500 readings/s"),
+    "alert-replay": Bench(("replay_bench",), "90 days of 1,000 patients under two rule sets"),
     "billing": Bench(("billing_bench",), "patient-months adjudicated a second, JSON in and out"),
     "billing-run": Bench(("billing_run_bench",), "patients a second from the database and back into it"),
 }
