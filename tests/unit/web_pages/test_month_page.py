@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from server.web.views.month import arithmetic, calendar, month_page, quantity
+from server.web.views.month import month_page
+from server.web.views.month_ledgers import calendar
+from server.web.views.month_words import arithmetic, quantity
 
 EASTERN = ZoneInfo("America/New_York")
 CITED = {"title": "CY 2026 final rule", "locator": "first 20 minutes", "href": "https://example.org/rule"}
