@@ -457,6 +457,8 @@ class _Source:
             try:
                 self._ready = self._queue.get_nowait()
             except queue.Empty:
+                if not self._thread.is_alive():
+                    raise FleetError("readings cannot be made any more; the reason stands above") from None
                 return None
             self._ready.reverse()
         return self._ready.pop() if self._ready[-1].due <= elapsed else None
