@@ -116,7 +116,7 @@ def device(
     Example: vitalwire simulate device blood-pressure --id cuff-1 --address C1:57:1E:00:00:01 --hub
     tcp://127.0.0.1:40001 --state /tmp/cuff-1
     """
-    from simulators.peripheral import DeviceSettings
+    from simulators.device_settings import DeviceSettings
     from simulators.service import DEVICE_KINDS, run_device
 
     if kind not in DEVICE_KINDS:

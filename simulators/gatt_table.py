@@ -1,4 +1,4 @@
-"""Build a device's attribute table: characteristics with their security, and the services every device has.
+"""Build a device's attribute table: characteristics with their security.
 
 Input: a GATT server and functions to read and write. Output: bumble services.
 bumble's own CCCD needs no security, real devices' do: so each notifying characteristic brings its own here.

@@ -16,9 +16,10 @@ from simulators.air import Air
 from simulators.bleak_backend import PasskeyProvider, VirtualRadio
 from simulators.clock import SimulatedClock
 from simulators.control import DeviceControl
+from simulators.device_settings import DeviceSettings
 from simulators.ledger import Ledger, LedgerEntry
 from simulators.memory import DeviceMemory
-from simulators.peripheral import DeviceSettings, Peripheral
+from simulators.peripheral import Peripheral
 from simulators.scenario import Scenario, TimedAct
 from simulators.service import DEVICE_KINDS
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
@@ -24,46 +23,18 @@ from bumble.gatt_server import Server
 from simulators.advertising import AdvertisingWindow, advertising_data
 from simulators.air import Air
 from simulators.clock import DeviceClock, GlucoseClock, TrueClock
+from simulators.common_services import common_services
 from simulators.device_pairing import ProtectedSession, pairing_config
-from simulators.encoding import EncodingError, current_time, date_time, parse_date_time
+from simulators.device_settings import DeviceSettings
 from simulators.faults import FaultSwitches
-from simulators.gatt_table import INDICATE, NEEDS_ENCRYPTION, NOTIFY, READ, WRITE, characteristic
+from simulators.gatt_table import INDICATE
 from simulators.ledger import Ledger
 from simulators.link import Radio, flush_host
 from simulators.memory import DeviceMemory
 
 logger = logging.getLogger(__name__)
 
-DATA_FIELD_IGNORED: Final = 0x80  # Current Time Service: the written value is not taken
 _LARGEST_MTU: Final = 517
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings:
-    """One device as it left the shop. Durations in seconds; they are radio time, never simulated time.
-
-    `window_seconds`: how long it advertises after a measurement. Too short and a busy gateway misses it, too long and
-    the battery pays. `idle_seconds`: how long a device with nothing left to say waits before it hangs up.
-    `patience_seconds`: the same while it still waits for the gateway's next step.
-    """
-
-    device_id: str
-    address: str
-    name: str
-    manufacturer: str = "Simulated Devices"
-    model: str = "SIM"
-    serial: str = "0"
-    firmware: str = "1.0"
-    zone: str = "UTC"
-    clock_offset_seconds: float = 0.0
-    drift_ppm: float = 0.0
-    advertising_interval_ms: float = 100.0
-    window_seconds: float = 60.0
-    idle_seconds: float = 2.0
-    patience_seconds: float = 30.0
-    passkey: int | None = None
-    pairs_any_time: bool = True
-    seed: int = 0
 
 
 class Peripheral(abc.ABC):
@@ -207,7 +178,7 @@ class Peripheral(abc.ABC):
         device.keystore = self.memory.bonds
         device.pairing_config_factory = lambda _connection: pairing_config(self)
         device.smp_session_proxy = ProtectedSession
-        device.add_services([*self.services(device.gatt_server), *self._common_services(device.gatt_server)])
+        device.add_services([*self.services(device.gatt_server), *common_services(self, device.gatt_server)])
         device.on(Device.EVENT_CONNECTION, self._on_connection)
         self._listen_to_requests(device)
         self._device = device
@@ -389,45 +360,3 @@ class Peripheral(abc.ABC):
         group.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.warning("%s: %s: %s", self.settings.device_id, type(error).__name__, error)
-
-    # What every device has --------------------------------------------------------------------------------------------
-
-    def clock_characteristic(self, server: Server, *, security: att.Attribute.Permissions) -> Characteristic[bytes]:
-        """Date Time 2A08 inside the device's own service, as A&D cuffs and Accu-Chek meters have it."""
-        return characteristic(
-            server,
-            0x2A08,
-            READ | WRITE,
-            security=security,
-            read=lambda: date_time(self.shown_time()),
-            write=self._write_clock,
-        )
-
-    def _write_clock(self, connection: Connection, value: bytes) -> None:
-        del connection
-        try:
-            self.set_clock(parse_date_time(value))
-        except EncodingError as error:
-            raise att.ATT_Error(DATA_FIELD_IGNORED) from error
-
-    def _common_services(self, server: Server) -> list[Service]:
-        settings = self.settings
-        information = [
-            characteristic(server, uuid, READ, value=text.encode())
-            for uuid, text in (
-                (0x2A29, settings.manufacturer),
-                (0x2A24, settings.model),
-                (0x2A25, settings.serial),
-                (0x2A26, settings.firmware),
-            )
-        ]
-        battery = characteristic(server, 0x2A19, READ, read=lambda: bytes((self.memory.battery_percent,)))
-        now = characteristic(
-            server,
-            0x2A2B,
-            READ | WRITE | NOTIFY,
-            security=NEEDS_ENCRYPTION,
-            read=lambda: current_time(self.shown_time()),
-            write=self._write_clock,
-        )
-        return [Service("180A", information), Service("180F", [battery]), Service("1805", [now])]

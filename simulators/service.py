@@ -18,13 +18,14 @@ from typing import Any, Final
 
 from simulators.air import Air
 from simulators.control import ControlServer, DeviceControl
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor
 from simulators.devices.glucose_meter import GlucoseMeter
 from simulators.history import BackdatedClock, recall
 from simulators.ledger import Ledger
 from simulators.link import Hub
 from simulators.memory import DeviceMemory
-from simulators.peripheral import DeviceSettings, Peripheral
+from simulators.peripheral import Peripheral
 
 DEVICE_KINDS: dict[str, type[Peripheral]] = {
     BloodPressureMonitor.kind: BloodPressureMonitor,

@@ -15,6 +15,7 @@ from bumble.gatt import Characteristic, Service
 from bumble.gatt_server import Server
 
 from simulators.clock import DeviceClock
+from simulators.common_services import clock_characteristic
 from simulators.encoding import (
     BloodPressureFeature,
     BloodPressurePacket,
@@ -74,7 +75,7 @@ class BloodPressureMonitor(Peripheral):
             ),
         )
         return [
-            Service("1810", [self._measurement, feature, self.clock_characteristic(server, security=NEEDS_ENCRYPTION)])
+            Service("1810", [self._measurement, feature, clock_characteristic(self, server, security=NEEDS_ENCRYPTION)])
         ]
 
     def _new_clock(self, shown: datetime) -> DeviceClock:

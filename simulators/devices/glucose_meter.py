@@ -17,6 +17,7 @@ from bumble.gatt import Characteristic, Service
 from bumble.gatt_server import Server
 
 from simulators.clock import DeviceClock, GlucoseClock
+from simulators.common_services import clock_characteristic
 from simulators.encoding import (
     GlucoseContextPacket,
     GlucoseFeature,
@@ -126,7 +127,7 @@ class GlucoseMeter(Peripheral):
                 | GlucoseFeature.READ_INTERRUPT
             ),
         )
-        clock = self.clock_characteristic(server, security=NEEDS_AUTHENTICATION)
+        clock = clock_characteristic(self, server, security=NEEDS_AUTHENTICATION)
         return [Service("1808", [self._measurement, self._context, feature, self._access, clock])]
 
     def _new_clock(self, shown: datetime) -> GlucoseClock:

@@ -23,8 +23,8 @@ from gateway.registry import Registry
 from simulators.air import Air
 from simulators.bluez.facade import BluezFacade
 from simulators.clock import SystemClock
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
-from simulators.peripheral import DeviceSettings
 from tests.support.broker import mosquitto
 from tests.support.receiving_server import receiving_server, until
 from tests.support.virtual_home import CUFF, GATEWAY, STRANGER

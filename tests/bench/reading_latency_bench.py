@@ -19,8 +19,8 @@ from pathlib import Path
 import structlog
 
 from simulators.air import Air
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
-from simulators.peripheral import DeviceSettings
 from tests.support.broker import mosquitto
 from tests.support.receiving_server import receiving_server, until
 from tests.support.virtual_home import CUFF, HomeClock, home_gateway

@@ -30,9 +30,9 @@ from server.provision import ProvisionedDevice, ProvisionedGateway
 from simulators.air import Air
 from simulators.bluez.facade import BluezFacade
 from simulators.clock import SystemClock
+from simulators.device_settings import DeviceSettings
 from simulators.devices.glucose_meter import GlucoseMeter, GlucoseReading
 from simulators.memory import DeviceMemory
-from simulators.peripheral import DeviceSettings
 from tests.support.broker import Broker, mosquitto
 from tests.support.ingest import IngestProcess, ingest, provisioned, rows
 from tests.support.postgres import Postgres, postgres

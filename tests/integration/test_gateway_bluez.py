@@ -27,9 +27,10 @@ from gateway.runtime import Gateway
 from gateway.scan import Scan, Sighting
 from simulators.air import Air
 from simulators.bluez.facade import BluezFacade
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
 from simulators.devices.glucose_meter import GlucoseMeter, GlucoseReading
-from simulators.peripheral import DeviceSettings, Peripheral
+from simulators.peripheral import Peripheral
 from tests.support.broker import Broker, mosquitto
 from tests.support.receiving_server import ReceivingServer, receiving_server, until
 from tests.support.virtual_home import CUFF, GATEWAY, METER, PASSKEY, HomeClock, devices

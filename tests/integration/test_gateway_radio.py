@@ -15,10 +15,11 @@ from gateway import contract
 from gateway.health import READING_MAY_BE_LOST
 from gateway.registry import Bond
 from simulators.air import Air
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
 from simulators.devices.glucose_meter import GlucoseMeter, GlucoseReading
 from simulators.faults import set_fault
-from simulators.peripheral import DeviceSettings, Peripheral
+from simulators.peripheral import Peripheral
 from tests.support.broker import Broker, mosquitto
 from tests.support.receiving_server import ReceivingServer, eventually, receiving_server, until
 from tests.support.virtual_home import CUFF, GATEWAY, METER, PASSKEY, STRANGER, HomeClock, home_gateway

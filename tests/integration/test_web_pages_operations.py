@@ -17,9 +17,9 @@ from server.web.app import create_app
 from server.web.config import WebSettings
 from simulators.clock import SimulatedClock
 from simulators.control import ControlServer, DeviceControl
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor
 from simulators.link import Air
-from simulators.peripheral import DeviceSettings
 from tests.support import builders
 from tests.support.demo_month import NOW, fill
 from tests.support.web import MovableClock, browser, log_in, running_app, token_of

@@ -20,11 +20,11 @@ from bleak.exc import BleakError
 from simulators.air import Air
 from simulators.bleak_backend import BumbleClient, BumbleScanner, PasskeyProvider, VirtualRadio
 from simulators.clock import SimulatedClock
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor, BloodPressureReading
 from simulators.devices.glucose_meter import GlucoseMeter
 from simulators.ledger import Ledger
 from simulators.memory import DeviceMemory
-from simulators.peripheral import DeviceSettings
 
 NOON = datetime(2026, 10, 1, 12, 0, tzinfo=UTC)
 CUFF_ADDRESS = "C1:00:00:00:00:01"

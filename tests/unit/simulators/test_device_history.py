@@ -7,11 +7,11 @@ from pathlib import Path
 
 from simulators.air import Air
 from simulators.control import DeviceControl
+from simulators.device_settings import DeviceSettings
 from simulators.devices.blood_pressure_monitor import BloodPressureMonitor
 from simulators.history import BackdatedClock, recall
 from simulators.ledger import Ledger
 from simulators.memory import DeviceMemory
-from simulators.peripheral import DeviceSettings
 
 
 def cuff(clock: BackdatedClock, folder: Path) -> BloodPressureMonitor:
