@@ -1,7 +1,7 @@
 """How fast a month comes out of the database and back into it: `vitalwire billing run`.
 
-Usage: `python -m tests.bench.billing_run_bench [PATIENTS]`. Fills a fresh PostgreSQL with patients as `billing_bench` has
-them (one nurse for eight, never at two places at once), runs the month twice and prints one JSON object: patients a
+Usage: `python -m tests.bench.billing_run_bench [PATIENTS]`. Fills a fresh PostgreSQL with patients as `billing_bench`
+has them (one nurse for eight, never at two places at once), runs the month twice and prints one JSON object: patients a
 second by the clock, processor seconds of the command, rows kept by the first and by the repeated run.
 """
 
