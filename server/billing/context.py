@@ -6,7 +6,6 @@ Input: `Facts` and the parameter tree. Output: `Context` with courses, time ledg
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -14,6 +13,15 @@ from typing import Final
 import msgspec
 
 from server.billing.calendar import ONE_DAY, ServicePeriod, ZoneHistory, bounds, microseconds, midnight, month_period
+from server.billing.closed_spans import (
+    CONSENT_PROGRAMS,
+    ConsentWindow,
+    bookings,
+    consent_gates,
+    cross_program,
+    enrollment_gates,
+    stay_gates,
+)
 from server.billing.codes import Code, register
 from server.billing.day_ledger import DayGates, DayLedger, dated, read_days
 from server.billing.fact_types import Consent, Device, Enrollment, Facts, Practitioner, Reading, Staff, TimeEntry, Visit
@@ -21,7 +29,6 @@ from server.billing.lazily import lazily
 from server.billing.packs import MEDICARE, Pack
 from server.billing.parameter_tree import Citation, ParameterTree
 from server.billing.time_ledger import (
-    DISPUTED,
     NEVER_COUNTS,
     ClosedSpan,
     EntryRow,
@@ -32,8 +39,6 @@ from server.billing.time_ledger import (
     admit,
 )
 
-_ALWAYS: Final = (-(1 << 62), 1 << 62)
-_LONG: Final = timedelta(days=400)
 # Work with the patient in person: outside these programs' remote or non-face-to-face nature unless justified.
 _REMOTE_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm"})
 
@@ -52,15 +57,6 @@ class Course(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @lazily
     def diagnosis(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(e.diagnosis for e in self.enrollments if e.diagnosis))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsentWindow:
-    """From the grant to the moment the stop takes effect."""
-
-    start: datetime
-    end: datetime | None
-    place: int
 
 
 class Context:
@@ -246,9 +242,14 @@ class Context:
         if not mine:
             return TimeLedger()
         first, last = mine[0][1][0], max([span[1] for _, span in mine])
-        shut = (*self._consent_gates(course), *gates, *self._stay_gates, *self._enrollment_gates(course))
+        shut = (
+            *self._consent_gates(course),
+            *gates,
+            *self._stay_gates,
+            *enrollment_gates(course.enrollments, self.month, self.zone),
+        )
         closed = tuple(gate for gate in shut if gate.start < last and gate.end > first)
-        conflicts = self._month_conflicts if entries is self._month_entries else _cross_program(entries)
+        conflicts = self._month_conflicts if entries is self._month_entries else cross_program(entries)
         rows: list[EntryRow] = []
         clean: list[Piece] = []
         disputed: list[Piece] = []
@@ -271,7 +272,7 @@ class Context:
 
     @lazily
     def _month_conflicts(self) -> Mapping[str, tuple[ClosedSpan, ...]]:
-        return _cross_program(self._month_entries)
+        return cross_program(self._month_entries)
 
     def _whole_exclusion(self, entry: TimeEntry, course: Course, span: Span) -> Exclusion | None:
         reason = None
@@ -307,64 +308,16 @@ class Context:
         return person.credential.upper() in self.tree.words("situation/billing_practitioner", self.month.last)
 
     def _consent_gates(self, course: Course) -> Iterator[ClosedSpan]:
-        if course.program not in _CONSENT_PROGRAMS:
-            return
-        windows = self.consent_windows(course.program, course.practitioner)
-        reason = "NO_CONSENT"
-        closed_from = _ALWAYS[0]
-        for window in windows:
-            start = microseconds(window.start)
-            if start > closed_from:
-                yield ClosedSpan(start=closed_from, end=start, reason=reason, with_=())
-            if window.end is None:
-                return
-            closed_from = max(closed_from, microseconds(window.end))
-            reason = "CONSENT_REVOKED"
-        yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
+        if course.program in CONSENT_PROGRAMS:
+            yield from consent_gates(self.consent_windows(course.program, course.practitioner))
 
     @lazily
     def _stay_gates(self) -> tuple[ClosedSpan, ...]:
-        spans = []
-        for place, stay in enumerate(self.facts.stays):
-            low = self._begin_of(stay.from_, self.zones.zone_on(stay.from_))
-            high = self._end_of(stay.to, self.zones.zone_on(stay.to or stay.from_))
-            spans.append(ClosedSpan(start=low, end=high, reason="INPATIENT_TIME", with_=(f"stays/{place}",)))
-        return tuple(spans)
-
-    def _begin_of(self, day: date, zone_name: str) -> int:
-        """The instant a date begins; one long before the month is as good as always (and may have no instant)."""
-        return midnight(day, zone_name) if day > self.month.first - _LONG else _ALWAYS[0]
-
-    def _end_of(self, day: date | None, zone_name: str) -> int:
-        """The instant after a date; none, or one long after the month such as 9999-12-31, is as good as never."""
-        return _ALWAYS[1] if day is None or day > self.month.last + _LONG else midnight(day + ONE_DAY, zone_name)
-
-    def _enrollment_gates(self, course: Course) -> Iterator[ClosedSpan]:
-        closed_from, reason = _ALWAYS[0], "CONDITIONS_NOT_MET"
-        for enrollment in course.enrollments:
-            start = self._begin_of(enrollment.from_, self.zone)
-            if start > closed_from:
-                yield ClosedSpan(start=closed_from, end=start, reason=reason)
-            if enrollment.to is None:
-                return
-            closed_from = max(closed_from, self._end_of(enrollment.to, self.zone))
-            reason = "CONSENT_REVOKED" if enrollment.end_reason == "consent-withdrawn" else "EPISODE_ENDED_EARLY"
-        yield ClosedSpan(start=closed_from, end=_ALWAYS[1], reason=reason)
+        return tuple(stay_gates(self.facts.stays, self.month, self.zones))
 
     @lazily
     def _bookings(self) -> Mapping[str, tuple[ClosedSpan, ...]]:
-        """By performer: what the same people did for other patients."""
-        found: dict[str, tuple[ClosedSpan, ...]] = {}
-        for place, other in enumerate(self.facts.elsewhere):
-            if other.patient != self.facts.patient.id:
-                span = ClosedSpan(
-                    start=microseconds(other.start),
-                    end=microseconds(other.end),
-                    reason=DISPUTED,
-                    with_=(f"elsewhere/{place}",),
-                )
-                found[other.performer] = (*found.get(other.performer, ()), span)
-        return found
+        return bookings(self.facts.elsewhere, self.facts.patient.id)
 
     # --- days ---
 
@@ -418,31 +371,6 @@ class Context:
         )
 
 
-_CONSENT_PROGRAMS: Final = frozenset({"rpm", "rtm", "ccm", "pcm", "apcm", "bhi", "cocm", "data-review"})
-
-
 @lru_cache(maxsize=1)
 def _rank_of_codes() -> Mapping[str, int]:
     return {number: place for place, number in enumerate(register())}
-
-
-def _cross_program(entries: Mapping[str, tuple[TimeEntry, Span]]) -> Mapping[str, tuple[ClosedSpan, ...]]:
-    """By entry: moments at which the same person also logged another program. They count for neither."""
-    by_performer: dict[str, list[tuple[TimeEntry, Span]]] = {}
-    for entry, span in entries.values():
-        if not entry.automated:
-            by_performer.setdefault(entry.performer, []).append((entry, span))
-    found: dict[str, list[ClosedSpan]] = {}
-    for mine in by_performer.values():
-        for place, (one, span) in enumerate(mine):
-            for other, theirs in mine[place + 1 :]:
-                if theirs[0] >= span[1]:
-                    break  # entries come in order of their start
-                if other.program != one.program:
-                    found.setdefault(one.id, []).append(_disputed(theirs, other))
-                    found.setdefault(other.id, []).append(_disputed(span, one))
-    return {name: tuple(spans) for name, spans in found.items()}
-
-
-def _disputed(span: Span, by: TimeEntry) -> ClosedSpan:
-    return ClosedSpan(start=span[0], end=span[1], reason="OVERLAP_CROSS_PROGRAM", with_=(by.id,))
