@@ -66,7 +66,7 @@ contracts: $(SETUP)
 parameters: $(SETUP)
 	$(BIN)/vitalwire billing rules lint
 
-fast: $(SETUP)
+fast: $(SETUP) $(ASSETS)
 	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/property tests/billing_cases tests/architecture
 
 check: lint types contracts parameters fast ## Format, lint, types, import contracts, unit + property + cases
