@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support.database import fresh_database, make_template, server_dsn
 
@@ -34,3 +35,10 @@ def database(database_server: tuple[str, str]) -> Iterator[str]:
     dsn, template = database_server
     with fresh_database(dsn, template, f"vw_test_{os.getpid()}") as url:
         yield url
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own() -> Iterator[None]:
+    """A command configures logging for its whole process: what one test did must not reach the next."""
+    yield
+    structlog.reset_defaults()
